@@ -1,0 +1,151 @@
+//! Answers, and how they are written.
+//!
+//! Each has a length, so that the connection can go on. Errors are `application/problem+json` (RFC 9457): a code for
+//! programs and a sentence for people.
+
+use super::HttpError;
+use bytes::BytesMut;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// An answer before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    content_type: &'static str,
+    fields: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// An answer with a body.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, content_type, fields: Vec::new(), body: body.into() }
+    }
+
+    /// JSON.
+    pub fn json(status: u16, value: &Value) -> Response {
+        Response::new(status, "application/json", value.to_string())
+    }
+
+    /// An error: `code` is for programs and stays the same, `detail` says what is wrong and what to do.
+    pub fn problem(status: u16, code: &str, detail: &str) -> Response {
+        Response::problem_with(status, code, detail, Map::new())
+    }
+
+    /// An error with members beside those that each has.
+    pub fn problem_with(status: u16, code: &str, detail: &str, mut members: Map<String, Value>) -> Response {
+        members.insert("title".to_owned(), reason_phrase(status).into());
+        members.insert("status".to_owned(), status.into());
+        members.insert("code".to_owned(), code.into());
+        members.insert("detail".to_owned(), detail.into());
+        Response::new(status, "application/problem+json", Value::Object(members).to_string())
+    }
+
+    /// Adds a header field. `value` comes from the program, never from a request.
+    pub fn with_field(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        let value = value.into();
+        debug_assert!(!value.contains(['\r', '\n']));
+        self.fields.push((name, value));
+        self
+    }
+
+    /// Says when to come again, in whole seconds, at least one.
+    pub fn with_retry_after(self, after: Duration) -> Response {
+        let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
+        self.with_field("Retry-After", seconds.to_string())
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Appends the answer to `output`. `date` is the value of the Date field.
+    pub fn write(&self, output: &mut BytesMut, date: &str, tail: Tail) {
+        let mut head = String::with_capacity(256);
+        head.push_str("HTTP/1.1 ");
+        push_pair(&mut head, &self.status.to_string(), " ", reason_phrase(self.status));
+        push_pair(&mut head, "Date", ": ", date);
+        push_pair(&mut head, "Content-Type", ": ", self.content_type);
+        push_pair(&mut head, "Content-Length", ": ", &self.body.len().to_string());
+        push_pair(&mut head, "Cache-Control", ": ", "no-store");
+        push_pair(&mut head, "X-Content-Type-Options", ": ", "nosniff");
+        for (name, value) in &self.fields {
+            push_pair(&mut head, name, ": ", value);
+        }
+        match tail.connection {
+            Persistence::Implied => {}
+            Persistence::KeepAlive => push_pair(&mut head, "Connection", ": ", "keep-alive"),
+            Persistence::Close => push_pair(&mut head, "Connection", ": ", "close"),
+        }
+        head.push_str("\r\n");
+        output.extend_from_slice(head.as_bytes());
+        if !tail.omit_body {
+            output.extend_from_slice(&self.body);
+        }
+    }
+}
+
+impl From<HttpError> for Response {
+    fn from(error: HttpError) -> Response {
+        Response::problem(error.status, "bad_request", error.detail)
+    }
+}
+
+/// What an answer owes to its request and to the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// What happens to the connection.
+    pub connection: Persistence,
+    /// The request was HEAD.
+    pub omit_body: bool,
+}
+
+/// What an answer says about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It goes on, as always in HTTP/1.1.
+    Implied,
+    /// It goes on, which an HTTP/1.0 client has to be told.
+    KeepAlive,
+    /// It ends.
+    Close,
+}
+
+fn push_pair(head: &mut String, left: &str, between: &str, right: &str) {
+    head.push_str(left);
+    head.push_str(between);
+    head.push_str(right);
+    head.push_str("\r\n");
+}
+
+/// The words behind a status (RFC 9110 section 15).
+pub fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Unknown",
+    }
+}

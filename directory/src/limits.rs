@@ -1,0 +1,105 @@
+//! Every bound of the directory and its client, each with the reason for its value.
+//!
+//! Nothing here grows because a stranger says so. What an operator may want to change is a field of
+//! [`DirectoryConfig`](crate::DirectoryConfig) whose default stands here; the rest is part of the format or of HTTP hygiene.
+
+use std::time::Duration;
+
+/// Bytes of a request target: RFC 9112 section 3 asks for at least 8,000 octets in a request line.
+pub const TARGET_LEN_MAX: usize = 8 * 1024;
+/// Bytes of method, version and blanks in a request line: the longest registered method has 17.
+pub const METHOD_AND_VERSION_LEN_MAX: usize = 64;
+/// Bytes of a request line and its header fields together: twice the longest target, and the habit of other servers.
+pub const HEAD_LEN_MAX: usize = 16 * 1024;
+/// Header fields of one request; browsers send about twenty.
+pub const HEADER_COUNT_MAX: usize = 64;
+/// Bytes of a request body: the longest statement, each of its bytes escaped, and its signature.
+pub const BODY_LEN_MAX: usize = 16 * 1024;
+/// Hexadecimal digits of a chunk size: as many as a u64 has, so that reading them cannot overflow.
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+/// Bytes of chunk extensions in one body: nobody uses them, some attack with them.
+pub const CHUNK_EXTENSION_LEN_MAX: usize = 1024;
+/// Bytes of a trailer section.
+pub const TRAILER_LEN_MAX: usize = 4 * 1024;
+
+/// Bytes of answers composed ahead of the socket; above it the next pipelined request waits.
+pub const OUTPUT_LEN_HIGH: usize = 64 * 1024;
+/// Bytes of requests that a connection may have waiting behind unread answers before it is closed.
+pub const PIPELINE_LEN_MAX: usize = 128 * 1024;
+/// From the first byte of a request (or from connecting) to its last, absolute: not per byte.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// From composing an answer to the socket having taken it, absolute.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two requests on one connection.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long stopping waits for answers under way.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections in all, unless configured otherwise: with full buffers they cost at most a few hundred MiB.
+pub const CONNECTION_COUNT_MAX: usize = 1024;
+/// Connections of one address: a browser opens six, a host may run several dozen peers.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+
+/// Bytes of a statement: 32 IPv6 addresses, 16 services and the rest need less than 3,000.
+pub const STATEMENT_LEN_MAX: usize = 4 * 1024;
+/// Bytes of a name.
+pub const NAME_LEN_MAX: usize = 63;
+/// Bytes of a name at least.
+pub const NAME_LEN_MIN: usize = 2;
+/// Addresses of one peer; a dialler tries no more.
+pub const ADDRESS_COUNT_MAX: usize = landline::limits::DIAL_ADDRESS_COUNT_MAX;
+/// Services of one peer.
+pub const SERVICE_COUNT_MAX: usize = 16;
+/// Bytes of a service name, as on a channel.
+pub const SERVICE_LEN_MAX: usize = landline::limits::SERVICE_NAME_MAX;
+/// The highest sequence: the largest whole number that every JSON reader keeps exact (RFC 8259 section 6).
+pub const SEQUENCE_MAX: u64 = (1 << 53) - 1;
+/// A remembered sequence up to here is taken over from a directory's answer. Above it a lying directory could bring a
+/// peer to the end of the numbers.
+pub const SEQUENCE_ADOPT_MAX: u64 = 1 << 52;
+
+/// The shortest lease that is granted; shorter ones are lengthened, so that renewing stays cheap.
+pub const LEASE_MIN: Duration = Duration::from_secs(5);
+/// The longest lease that is granted: a peer that vanished is not shown for longer.
+pub const LEASE_MAX: Duration = Duration::from_secs(3600);
+/// The lease of an announcement that names none.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
+/// Live announcements in all, unless configured otherwise: below 100 MiB.
+pub const ANNOUNCEMENT_COUNT_MAX: usize = 100_000;
+/// Live announcements from one address, unless configured otherwise.
+pub const ANNOUNCEMENTS_PER_ADDRESS_MAX: usize = 1024;
+/// Peers that have gone and whose sequences are remembered, in all.
+pub const DEPARTED_COUNT_MAX: usize = 100_000;
+/// The same for one address, so that one host cannot make the directory forget the peers of others.
+pub const DEPARTED_PER_ADDRESS_MAX: usize = 4096;
+/// Leases ended in one turn before connections have theirs: about a millisecond.
+pub const EXPIRY_BUDGET_COUNT: usize = 1024;
+/// What a refused announcer is told to wait when the directory is full.
+pub const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Peers in one page of a list, unless the request says otherwise.
+pub const PAGE_COUNT_DEFAULT: usize = 100;
+/// Peers in one page of a list at most.
+pub const PAGE_COUNT_MAX: usize = 500;
+/// Announcements looked at for one page: a rare service filter costs no more than this, the cursor goes on from there.
+pub const PAGE_SCAN_COUNT_MAX: usize = 5000;
+
+/// Bytes of an answer that a client reads: a full page of the longest statements, each byte escaped, with room to spare.
+pub const RESPONSE_LEN_MAX: usize = 8 * 1024 * 1024;
+/// From connecting to the last byte of an answer, unless configured otherwise.
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Peers whose sequence a client remembers.
+pub const MEMORY_COUNT_MAX: usize = 65_536;
+/// Pages that a client reads of one list: an honest directory that is full needs a thousand.
+pub const PAGE_READ_COUNT_MAX: usize = 2000;
+/// First pause before announcing again after a failure; doubled each time, full jitter.
+pub const ANNOUNCE_PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Longest pause before announcing again after a failure.
+pub const ANNOUNCE_PAUSE_MAX: Duration = Duration::from_secs(15);
+
+const _: () = assert!(TARGET_LEN_MAX + METHOD_AND_VERSION_LEN_MAX < HEAD_LEN_MAX);
+const _: () = assert!(BODY_LEN_MAX >= 2 * STATEMENT_LEN_MAX + 1024, "any statement fits its envelope");
+const _: () = assert!(PIPELINE_LEN_MAX > HEAD_LEN_MAX + BODY_LEN_MAX, "one whole request always fits");
+const _: () = assert!(LEASE_MIN.as_secs() <= LEASE_DEFAULT.as_secs() && LEASE_DEFAULT.as_secs() <= LEASE_MAX.as_secs());
+const _: () = assert!(PAGE_COUNT_DEFAULT <= PAGE_COUNT_MAX && PAGE_COUNT_MAX <= PAGE_SCAN_COUNT_MAX);
+const _: () = assert!(RESPONSE_LEN_MAX >= PAGE_COUNT_MAX * (2 * STATEMENT_LEN_MAX + 1024));
+const _: () = assert!(SEQUENCE_ADOPT_MAX <= SEQUENCE_MAX / 2 + 1);

@@ -1,0 +1,248 @@
+//! One HTTP connection: requests in, answers out, deadlines. No socket, no clock.
+//!
+//! Requests are answered in the order in which they came. While unread answers pile up, the requests behind them wait as
+//! bytes, up to a limit. Every phase has an absolute deadline: a byte now and then buys no time.
+
+use super::routes::Service;
+use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Response, Tail, Version};
+use crate::limits::{OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
+use bytes::{Buf, BytesMut};
+use landline::reactor::{Outbox, SocketEnd, Transmit};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How long a connection may take for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) request: Duration,
+    pub(super) response: Duration,
+    pub(super) keep_alive: Duration,
+}
+
+/// The state of one connection.
+pub(super) struct HttpConnection {
+    remote: SocketAddr,
+    parser: RequestParser,
+    /// Received and not yet understood: an incomplete head, or requests that wait for their turn.
+    backlog: BytesMut,
+    /// Answers that are not in the outbox yet.
+    output: BytesMut,
+    /// No further request is taken.
+    is_ending: bool,
+    has_eof: bool,
+    patience: Patience,
+    /// Since when the request under way is awaited; set from the start, for the first one.
+    request_since: Option<Instant>,
+    /// Since when the socket has been offered the answers that it holds.
+    response_since: Option<Instant>,
+    idle_since: Instant,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum HttpEnd {
+    Socket(SocketEnd),
+    /// Nothing was asked for too long.
+    Idle,
+    /// An answer was not taken in time.
+    SlowReader,
+    /// Too many requests were sent without reading the answers.
+    Overrun,
+}
+
+impl HttpConnection {
+    pub(super) fn new(remote: SocketAddr, patience: Patience, now: Instant) -> HttpConnection {
+        HttpConnection {
+            remote,
+            parser: RequestParser::new(),
+            backlog: BytesMut::new(),
+            output: BytesMut::new(),
+            is_ending: false,
+            has_eof: false,
+            patience,
+            request_since: Some(now),
+            response_since: None,
+            idle_since: now,
+        }
+    }
+
+    /// Takes all of `input`. Gives whether a request has been answered.
+    pub(super) fn handle_input(
+        &mut self,
+        input: &mut BytesMut,
+        service: &mut Service,
+        now: Instant,
+    ) -> Result<bool, HttpEnd> {
+        if self.is_ending {
+            input.clear();
+            return Ok(false);
+        }
+        let answered = if self.backlog.is_empty() {
+            let answered = self.answer(input, service, now);
+            // Kept here and not in the reactor's buffer, so that a byte more costs a byte more.
+            self.backlog.extend_from_slice(input);
+            answered
+        } else {
+            self.backlog.extend_from_slice(input);
+            self.answer_backlog(service, now)
+        };
+        input.clear();
+        if self.backlog.len() > PIPELINE_LEN_MAX {
+            return Err(HttpEnd::Overrun);
+        }
+        Ok(answered)
+    }
+
+    /// The client will send nothing more; what it asked for is still answered.
+    pub(super) fn handle_eof(&mut self) {
+        self.has_eof = true;
+    }
+
+    /// Moves answers into the outbox.
+    pub(super) fn poll_transmit(&mut self, outbox: &mut Outbox, service: &mut Service, now: Instant) -> Transmit {
+        loop {
+            let len = outbox.put(&self.output);
+            self.output.advance(len);
+            if !self.output.is_empty() || self.is_ending || self.backlog.is_empty() {
+                break;
+            }
+            self.answer_backlog(service, now);
+            if self.output.is_empty() {
+                break;
+            }
+        }
+        let is_out = self.output.is_empty();
+        if is_out {
+            self.output = BytesMut::new();
+        }
+        let is_last = self.is_ending || self.has_eof || service.is_draining();
+        if !outbox.is_empty() || is_last {
+            self.response_since = Some(now);
+        } else if self.response_since.take().is_some() {
+            self.idle_since = now;
+        }
+        match is_out {
+            true if is_last => Transmit::Finish,
+            true if outbox.is_empty() => Transmit::Idle,
+            // Asked again when the outbox has drained, which is how the answer is known to be taken.
+            _ => Transmit::More,
+        }
+    }
+
+    /// The deadline has come. `Ok` where something remains to be sent.
+    pub(super) fn handle_deadline(&mut self, service: &mut Service, now: Instant) -> Result<(), HttpEnd> {
+        if self.response_since.is_some() {
+            return Err(HttpEnd::SlowReader);
+        }
+        let has_begun = !self.backlog.is_empty() || self.parser.is_in_body();
+        if self.request_since.is_none() || !has_begun {
+            return Err(HttpEnd::Idle);
+        }
+        self.refuse(HttpError::new(408, "the request took too long to arrive"), service, now);
+        Ok(())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        Some(match (self.response_since, self.request_since) {
+            (Some(since), _) => since + self.patience.response,
+            (None, Some(since)) => since + self.patience.request,
+            (None, None) => self.idle_since + self.patience.keep_alive,
+        })
+    }
+
+    /// Whether there is something for `poll_transmit`.
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    fn answer_backlog(&mut self, service: &mut Service, now: Instant) -> bool {
+        let mut backlog = std::mem::take(&mut self.backlog);
+        let answered = self.answer(&mut backlog, service, now);
+        if !backlog.is_empty() {
+            self.backlog = backlog;
+        }
+        answered
+    }
+
+    /// Answers the requests at the front of `source` until the answers pile up.
+    fn answer(&mut self, source: &mut BytesMut, service: &mut Service, now: Instant) -> bool {
+        let mut answered = false;
+        while !self.is_ending && self.output.len() < OUTPUT_LEN_HIGH {
+            match self.parser.poll_request(source) {
+                Ok(Some(request)) => {
+                    self.respond(&request, service, now);
+                    self.request_since = None;
+                    answered = true;
+                }
+                Ok(None) => {
+                    if self.parser.take_continue() {
+                        self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    }
+                    break;
+                }
+                Err(error) => self.refuse(error, service, now),
+            }
+        }
+        if self.is_ending {
+            source.clear();
+        }
+        if self.request_since.is_none() && (!source.is_empty() || self.parser.is_in_body()) {
+            self.request_since = Some(now);
+        }
+        if self.has_output() && self.response_since.is_none() {
+            self.response_since = Some(now);
+        }
+        answered
+    }
+
+    fn respond(&mut self, request: &Request, service: &mut Service, now: Instant) {
+        let response = service.answer(request, self.remote, now);
+        self.is_ending = !request.keep_alive || service.is_draining();
+        let connection = match request.version {
+            _ if self.is_ending => Persistence::Close,
+            Version::Http10 => Persistence::KeepAlive,
+            Version::Http11 => Persistence::Implied,
+        };
+        tracing::debug!(
+            remote = %self.remote,
+            method = ?request.method,
+            path = request.target.path(),
+            status = response.status(),
+            "answered"
+        );
+        let tail = Tail { connection, omit_body: request.method == Method::Head };
+        response.write(&mut self.output, service.date(now), tail);
+    }
+
+    /// Answers what could not be understood; the connection ends with it.
+    fn refuse(&mut self, error: HttpError, service: &mut Service, now: Instant) {
+        tracing::debug!(remote = %self.remote, %error, "refused");
+        let tail = Tail { connection: Persistence::Close, omit_body: false };
+        Response::from(error).write(&mut self.output, service.date(now), tail);
+        self.is_ending = true;
+        self.backlog = BytesMut::new();
+        self.response_since = Some(now);
+    }
+}
+
+impl From<SocketEnd> for HttpEnd {
+    fn from(end: SocketEnd) -> HttpEnd {
+        HttpEnd::Socket(end)
+    }
+}
+
+impl fmt::Display for HttpEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HttpEnd::Socket(end) => write!(f, "{end}"),
+            HttpEnd::Idle => f.write_str("nothing was asked for too long"),
+            HttpEnd::SlowReader => f.write_str("an answer was not taken in time"),
+            HttpEnd::Overrun => f.write_str("too many requests came before their answers were read"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

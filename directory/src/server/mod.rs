@@ -1,0 +1,307 @@
+//! The directory as a server: HTTP on the engine's reactor, over the store.
+//!
+//! [`Directory::bind`] gives a handle and a loop; whoever runs the loop is the server's only thread.
+//! [`RunningDirectory`] is both for those who want a thread of its own. What HTTP means is in `connection.rs` and below.
+
+mod connection;
+mod date;
+mod page;
+mod roster;
+mod routes;
+
+use crate::interfaces;
+use crate::limits::{
+    CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT,
+    RESPONSE_TIMEOUT, STOP_TIMEOUT,
+};
+use crate::store::{Store, StoreConfig};
+use bytes::BytesMut;
+use connection::{HttpConnection, HttpEnd, Patience};
+use landline::reactor::{Outbox, Protocol, Reactor, ReactorConfig, Token, Transmit, Turn, Wake};
+use roster::Roster;
+use routes::Service;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Bounds of a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoryConfig {
+    /// Bounds of what is stored.
+    pub store: StoreConfig,
+    /// Connections in all; the one that was quiet longest makes room for a new one.
+    pub connection_count_max: usize,
+    /// Connections of one address, likewise.
+    pub connections_per_address_max: usize,
+    /// How long a request may take to arrive.
+    pub request_timeout: Duration,
+    /// How long an answer may take to be read.
+    pub response_timeout: Duration,
+    /// How long a connection may be quiet between two requests.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Default for DirectoryConfig {
+    fn default() -> DirectoryConfig {
+        DirectoryConfig {
+            store: StoreConfig::default(),
+            connection_count_max: CONNECTION_COUNT_MAX,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            request_timeout: REQUEST_TIMEOUT,
+            response_timeout: RESPONSE_TIMEOUT,
+            keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
+        }
+    }
+}
+
+/// A handle to a directory: where it is, and how to stop it.
+#[derive(Clone)]
+pub struct Directory {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    wake: Arc<Wake>,
+}
+
+impl Directory {
+    /// Binds `address` (port 0 takes any free one; `[::]` takes IPv4 too). It answers once the loop runs.
+    ///
+    /// # Errors
+    /// Those of the socket calls; `AddrInUse` where the port is busy.
+    pub fn bind(address: SocketAddr, config: DirectoryConfig) -> io::Result<(Directory, DirectoryLoop)> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let server = Server::new(config, u64::from_le_bytes(seed), stop.clone());
+        let reactor_config = ReactorConfig {
+            // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
+            connection_count_max: config.connection_count_max.saturating_mul(2).saturating_add(64),
+            write_stall: config.response_timeout,
+            outbox_len: crate::limits::OUTPUT_LEN_HIGH,
+            linger: STOP_TIMEOUT,
+            ..ReactorConfig::default()
+        };
+        let mut reactor = Reactor::new(server, reactor_config)?;
+        let address = reactor.bind_listener(address)?;
+        let directory = Directory { address, stop, wake: reactor.wake() };
+        Ok((directory, DirectoryLoop { reactor }))
+    }
+
+    /// The bound address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What others paste to use it, best first: one URL for each address of this host where it listens on all.
+    pub fn urls(&self) -> Vec<String> {
+        if !self.address.ip().is_unspecified() {
+            return vec![format!("http://{}", self.address)];
+        }
+        let ips = interfaces::reachable_ips(self.address.is_ipv4());
+        ips.into_iter().map(|ip| format!("http://{}", SocketAddr::new(ip, self.address.port()))).collect()
+    }
+
+    /// The first of [`urls`](Self::urls).
+    pub fn url(&self) -> String {
+        self.urls().into_iter().next().unwrap_or_else(|| format!("http://{}", self.address))
+    }
+
+    /// Has the loop finish what is being answered and return, within two seconds.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.wake();
+    }
+}
+
+/// A directory's loop, to be run in a thread.
+pub struct DirectoryLoop {
+    reactor: Reactor<Server>,
+}
+
+impl DirectoryLoop {
+    /// Serves until [`Directory::stop`].
+    ///
+    /// # Errors
+    /// Those of the poll; what befalls one connection ends that connection only.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.reactor.protocol().is_stopping() {
+            self.reactor.turn(None)?;
+        }
+        self.reactor.close_listeners();
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.reactor.protocol().roster.len() == 0 {
+                return Ok(());
+            }
+            self.reactor.turn(Some(left))?;
+        }
+    }
+}
+
+/// A directory with a thread of its own. Dropping it stops it.
+pub struct RunningDirectory {
+    directory: Directory,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl RunningDirectory {
+    /// Binds `address` and serves.
+    ///
+    /// # Errors
+    /// As [`Directory::bind`], and where no thread can be started.
+    pub fn start(address: SocketAddr, config: DirectoryConfig) -> io::Result<RunningDirectory> {
+        let (directory, directory_loop) = Directory::bind(address, config)?;
+        let thread = std::thread::Builder::new().name("directory".to_owned()).spawn(move || directory_loop.run())?;
+        Ok(RunningDirectory { directory, thread: Some(thread) })
+    }
+
+    /// The handle.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Stops it and waits for its end.
+    ///
+    /// # Errors
+    /// What ended the loop before.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        self.directory.stop();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the directory's thread panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for RunningDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = self.join() {
+            tracing::error!(%error, "the directory ended with an error");
+        }
+    }
+}
+
+/// HTTP as a protocol of the reactor.
+struct Server {
+    service: Service,
+    roster: Roster,
+    config: DirectoryConfig,
+    patience: Patience,
+    stop: Arc<AtomicBool>,
+}
+
+/// A connection and its place in the roster.
+struct Seat {
+    http: HttpConnection,
+    order: u64,
+}
+
+impl Server {
+    fn new(config: DirectoryConfig, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
+        let patience = Patience {
+            request: config.request_timeout,
+            response: config.response_timeout,
+            keep_alive: config.keep_alive_timeout,
+        };
+        // The jitter's generator must not start at 0.
+        let service = Service::new(Store::new(config.store), jitter_seed | 1);
+        Server { service, roster: Roster::default(), config, patience, stop }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+impl Protocol for Server {
+    type Connection = Seat;
+    type CloseReason = HttpEnd;
+
+    fn accept(&mut self, token: Token, remote: SocketAddr, turn: &mut Turn) -> Option<Seat> {
+        if self.is_stopping() || self.config.connection_count_max == 0 {
+            return None;
+        }
+        let address = remote.ip().to_canonical();
+        let is_crowded = self.roster.count_of(address) >= self.config.connections_per_address_max;
+        if is_crowded || self.roster.len() >= self.config.connection_count_max {
+            let victim = self.roster.take_oldest(is_crowded.then_some(address))?;
+            turn.close(victim);
+        }
+        let http = HttpConnection::new(remote, self.patience, turn.now());
+        Some(Seat { http, order: self.roster.enter(token, address) })
+    }
+
+    fn handle_input(
+        &mut self,
+        token: Token,
+        seat: &mut Seat,
+        input: &mut BytesMut,
+        turn: &mut Turn,
+    ) -> Result<(), HttpEnd> {
+        if seat.http.handle_input(input, &mut self.service, turn.now())? {
+            seat.order = self.roster.refresh(seat.order);
+        }
+        if seat.http.has_output() {
+            turn.flush(token);
+        }
+        Ok(())
+    }
+
+    fn handle_eof(&mut self, token: Token, seat: &mut Seat, turn: &mut Turn) -> Result<(), HttpEnd> {
+        seat.http.handle_eof();
+        turn.flush(token);
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self, _token: Token, seat: &mut Seat, outbox: &mut Outbox, turn: &mut Turn) -> Transmit {
+        let transmit = seat.http.poll_transmit(outbox, &mut self.service, turn.now());
+        if transmit == Transmit::Finish && self.service.is_draining() {
+            // Stopping does not wait for clients that keep their side open.
+            self.roster.leave(seat.order);
+        }
+        transmit
+    }
+
+    fn deadline(&self, seat: &Seat) -> Option<Instant> {
+        seat.http.deadline()
+    }
+
+    fn handle_deadline(&mut self, token: Token, seat: &mut Seat, turn: &mut Turn) -> Result<(), HttpEnd> {
+        turn.flush(token);
+        seat.http.handle_deadline(&mut self.service, turn.now())
+    }
+
+    fn closed(&mut self, _token: Token, seat: Seat, reason: HttpEnd, _turn: &mut Turn) {
+        tracing::debug!(%reason, "connection ended");
+        self.roster.leave(seat.order);
+    }
+
+    fn drain_commands(&mut self, turn: &mut Turn) {
+        if self.is_stopping() && !self.service.is_draining() {
+            self.service.drain();
+            for token in self.roster.tokens() {
+                turn.flush(token);
+            }
+        }
+    }
+
+    fn has_commands(&self) -> bool {
+        self.is_stopping() && !self.service.is_draining()
+    }
+
+    fn timer(&self) -> Option<Instant> {
+        self.service.store.next_expiry()
+    }
+
+    fn handle_timer(&mut self, turn: &mut Turn) {
+        self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+    }
+}

@@ -1,0 +1,71 @@
+//! Who is connected, in the order of who was quiet longest.
+//!
+//! When there is no room for one more, the connection that has not asked for anything for longest goes first: that is the
+//! stranger who says nothing, or sends a header byte by byte, before it is a client that was answered just now.
+
+use landline::reactor::Token;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+/// Invariant: `per_address` counts the entries of `by_order`; no count is 0.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    by_order: BTreeMap<u64, (Token, IpAddr)>,
+    per_address: HashMap<IpAddr, usize>,
+    next_order: u64,
+}
+
+impl Roster {
+    /// Adds a connection and gives its place.
+    pub(super) fn enter(&mut self, token: Token, address: IpAddr) -> u64 {
+        let order = self.next_order;
+        self.next_order += 1;
+        self.by_order.insert(order, (token, address));
+        *self.per_address.entry(address).or_default() += 1;
+        order
+    }
+
+    /// Moves a connection to the end: it has asked for something. Gives its new place.
+    pub(super) fn refresh(&mut self, order: u64) -> u64 {
+        match self.by_order.remove(&order) {
+            Some(entry) => {
+                let order = self.next_order;
+                self.next_order += 1;
+                self.by_order.insert(order, entry);
+                order
+            }
+            None => order,
+        }
+    }
+
+    /// Takes a connection out; nothing happens where it is out already.
+    pub(super) fn leave(&mut self, order: u64) {
+        let Some((_, address)) = self.by_order.remove(&order) else { return };
+        if let Some(count) = self.per_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&address);
+            }
+        }
+    }
+
+    /// Takes out the connection that was quiet longest, of `address` or of all.
+    pub(super) fn take_oldest(&mut self, address: Option<IpAddr>) -> Option<Token> {
+        let mut entries = self.by_order.iter();
+        let (&order, &(token, _)) = entries.find(|(_, (_, other))| address.is_none_or(|wanted| wanted == *other))?;
+        self.leave(order);
+        Some(token)
+    }
+
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.by_order.values().map(|(token, _)| *token)
+    }
+
+    pub(super) fn count_of(&self, address: IpAddr) -> usize {
+        self.per_address.get(&address).copied().unwrap_or(0)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_order.len()
+    }
+}

@@ -1,0 +1,141 @@
+//! What an embedder may set, with defaults from `limits.rs`, checked before anything starts.
+
+use crate::error::Misuse;
+use crate::handshake::Grants;
+use crate::identity::PeerId;
+use crate::limits::*;
+use crate::link::LinkTuning;
+use crate::reactor::ReactorConfig;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// Settings of a node. `Config::default()` suits a program on a LAN.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest message sent or taken, in bytes.
+    pub message_len_max: usize,
+    /// Undelivered bytes that each channel's sender may have outstanding here.
+    pub channel_window_len: usize,
+    /// Queued bytes of a link above which `send` hands messages back.
+    pub high_water_len: usize,
+    /// Queued bytes below which `Writable` follows.
+    pub low_water_len: usize,
+    /// A PING goes out after this silence.
+    pub keepalive: Duration,
+    /// A peer silent for so long is dead.
+    pub dead_after: Duration,
+    /// From a TCP connection to an authenticated peer, absolute.
+    pub handshake_timeout: Duration,
+    /// From dialling an address to a TCP connection.
+    pub dial_timeout: Duration,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+    /// First pause before redialling; doubled each time up to `redial_pause_max`, full jitter.
+    pub redial_pause_min: Duration,
+    /// Longest pause before redialling.
+    pub redial_pause_max: Duration,
+    /// Connections whose peer is not identified yet, in all; when full, the oldest goes.
+    pub half_open_count_max: usize,
+    /// The same for one IP address.
+    pub half_open_per_address_max: usize,
+    /// Links at a time; more are refused with `Busy`.
+    pub link_count_max: usize,
+    /// Who may have a link with this node; `None` lets everybody.
+    pub allowed_peers: Option<HashSet<PeerId>>,
+    /// Bounds and socket options of the reactor.
+    pub reactor: ReactorConfig,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            message_len_max: MESSAGE_LEN_MAX,
+            channel_window_len: CHANNEL_WINDOW_LEN,
+            high_water_len: HIGH_WATER_LEN,
+            low_water_len: LOW_WATER_LEN,
+            keepalive: KEEPALIVE,
+            dead_after: DEAD_AFTER,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            dial_timeout: DIAL_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
+            redial_pause_min: REDIAL_PAUSE_MIN,
+            redial_pause_max: REDIAL_PAUSE_MAX,
+            half_open_count_max: HALF_OPEN_COUNT_MAX,
+            half_open_per_address_max: HALF_OPEN_PER_ADDRESS_MAX,
+            link_count_max: LINK_COUNT_MAX,
+            allowed_peers: None,
+            reactor: ReactorConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// `Misuse::Config` with what is wrong.
+    pub fn check(&self) -> Result<(), Misuse> {
+        let rules = [
+            (self.message_len_max <= MESSAGE_LEN_CEILING, "message_len_max is above 1 GiB"),
+            (
+                self.channel_window_len >= RECORD_PAYLOAD_MAX + 2 * MESSAGE_CHARGE as usize,
+                "channel_window_len is too small",
+            ),
+            (self.channel_window_len <= MESSAGE_LEN_CEILING, "channel_window_len is above 1 GiB"),
+            (self.low_water_len < self.high_water_len, "low_water_len is not below high_water_len"),
+            (self.low_water_len > 0, "low_water_len is 0"),
+            (self.dead_after > self.keepalive, "dead_after is not above keepalive"),
+            (self.half_open_count_max > 0 && self.half_open_per_address_max > 0, "no half-open connection is allowed"),
+            (self.link_count_max > 0, "link_count_max is 0"),
+            (self.redial_pause_min > Duration::ZERO, "redial_pause_min is 0"),
+            (self.redial_pause_min <= self.redial_pause_max, "redial_pause_min is above redial_pause_max"),
+            (self.reactor.outbox_len >= RECORD_LEN_MAX, "reactor.outbox_len is smaller than a record"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, broken)) => Err(Misuse::Config(broken)),
+            None => Ok(()),
+        }
+    }
+
+    /// What this node grants each peer from the start: the whole link's window covers two largest messages, so that one
+    /// can arrive while another waits to be taken.
+    pub fn grants(&self) -> Grants {
+        let message_len_max = self.message_len_max as u32;
+        let largest = u64::from(message_len_max) + MESSAGE_CHARGE;
+        Grants {
+            message_len_max,
+            channel_credit: self.channel_window_len as u64,
+            link_credit: 2 * largest + (LINK_WINDOW_SLACK_LEN.max(self.channel_window_len)) as u64,
+        }
+    }
+
+    /// The marks and times of each link.
+    pub fn tuning(&self) -> LinkTuning {
+        LinkTuning {
+            high_water_len: self.high_water_len,
+            low_water_len: self.low_water_len,
+            unacknowledged_len_max: 2 * self.message_len_max + LINK_WINDOW_SLACK_LEN,
+            keepalive: self.keepalive,
+            dead_after: self.dead_after,
+            credit_delay: CREDIT_DELAY,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_together() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_a_reason() {
+        let broken = Config { low_water_len: HIGH_WATER_LEN, ..Config::default() };
+        assert_eq!(broken.check(), Err(Misuse::Config("low_water_len is not below high_water_len")));
+        let broken = Config { message_len_max: MESSAGE_LEN_CEILING + 1, ..Config::default() };
+        assert!(broken.check().is_err());
+    }
+}

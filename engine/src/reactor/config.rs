@@ -1,0 +1,68 @@
+//! What an owner of a reactor sets, and what it sees of it.
+
+use super::stream::SocketOptions;
+use crate::limits::{BLOCK_LEN, CONNECTION_COUNT_MAX, LINGER, NOTSENT_LOWAT_LEN, WRITE_STALL};
+use std::time::{Duration, Instant};
+
+/// Bounds and socket options of one reactor.
+#[derive(Clone, Debug)]
+pub struct ReactorConfig {
+    /// Bytes of a connection's outbox: what is sealed or composed ahead of the socket.
+    pub outbox_len: usize,
+    /// Connections at a time; more are refused.
+    pub connection_count_max: usize,
+    /// A connection whose socket takes no byte for so long is closed.
+    pub write_stall: Duration,
+    /// How long a connection whose direction is shut waits for the other's end.
+    pub linger: Duration,
+    /// Options of each socket.
+    pub socket: SocketOptions,
+}
+
+impl Default for ReactorConfig {
+    fn default() -> ReactorConfig {
+        ReactorConfig {
+            outbox_len: BLOCK_LEN,
+            connection_count_max: CONNECTION_COUNT_MAX,
+            write_stall: WRITE_STALL,
+            linger: LINGER,
+            socket: SocketOptions { notsent_lowat_len: Some(NOTSENT_LOWAT_LEN), ..SocketOptions::default() },
+        }
+    }
+}
+
+/// What a turn leaves behind for an outer event loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// Work was carried over: call `turn` again without waiting for the descriptor.
+    pub again: bool,
+    /// Call `turn` at this instant at the latest.
+    pub deadline: Option<Instant>,
+}
+
+/// Counters of one reactor since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReactorStats {
+    /// Passes of the loop.
+    pub turn_count: u64,
+    /// Polls that the kernel ended with at least one event.
+    pub wakeup_count: u64,
+    /// Connections taken from listeners.
+    pub accepted_count: u64,
+    /// Connections refused by the protocol or because the reactor was full.
+    pub refused_count: u64,
+    /// Outgoing connections started.
+    pub dialled_count: u64,
+    /// Connections gone: those accepted and not refused, and those dialled, end here.
+    pub closed_count: u64,
+    /// Connections now.
+    pub connection_count: u64,
+    /// Reads that gave bytes.
+    pub read_count: u64,
+    /// Writes that took bytes.
+    pub write_count: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+}
