@@ -6,9 +6,9 @@
 use crate::limits::ADDRESS_COUNT_MAX;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The addresses of this host's interfaces that are up: loopback ones where `is_loopback`, else all others. At most as many
-/// as one announcement may hold, IPv4 first. Empty where the system does not tell.
-pub fn interface_ips(is_loopback: bool) -> Vec<IpAddr> {
+/// The addresses of this host's interfaces that are up, at most as many as one announcement may hold. Loopback ones are
+/// among them, and first, where `with_loopback`; then IPv4. Empty where the system does not tell.
+pub fn interface_ips(with_loopback: bool) -> Vec<IpAddr> {
     let interfaces = match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces,
         Err(error) => {
@@ -16,10 +16,11 @@ pub fn interface_ips(is_loopback: bool) -> Vec<IpAddr> {
             return Vec::new();
         }
     };
-    let is_wanted = |ip: &IpAddr| ip.is_loopback() == is_loopback && !ip.is_unspecified() && !is_link_local_v6(*ip);
+    let is_wanted =
+        |ip: &IpAddr| (with_loopback || !ip.is_loopback()) && !ip.is_unspecified() && !is_link_local_v6(*ip);
     let up = interfaces.iter().filter(|interface| interface.is_oper_up() || interface.is_loopback());
     let mut ips: Vec<IpAddr> = up.map(if_addrs::Interface::ip).filter(is_wanted).collect();
-    ips.sort_by_key(|ip| (ip.is_ipv6(), is_link_local_v4(*ip), *ip));
+    ips.sort_by_key(|ip| (!ip.is_loopback(), ip.is_ipv6(), is_link_local_v4(*ip), *ip));
     ips.dedup();
     ips.truncate(ADDRESS_COUNT_MAX);
     ips
@@ -48,8 +49,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_and_the_rest_are_kept_apart() {
-        assert!(interface_ips(true).iter().all(IpAddr::is_loopback));
+    fn loopback_is_among_them_when_asked_for() {
+        assert!(interface_ips(true).first().is_some_and(IpAddr::is_loopback));
         assert!(interface_ips(false).iter().all(|ip| !ip.is_loopback()));
         assert!(!reachable_ips(true).is_empty());
     }

@@ -3,28 +3,31 @@
 //! Commands and events cross on bounded queues; `send` never blocks; the reactor never waits for the app. What is queued
 //! for a link is bounded by its marks, what is undelivered by credit, which goes back when the app takes an event.
 
+mod channel;
+mod events;
+
+pub use channel::{BatchError, Channel};
+pub use events::Events;
+
 use crate::config::Config;
-use crate::error::{Error, Goodbye, Misuse, SendError};
-use crate::event::{DialId, Event, LinkId};
+use crate::error::{Error, Goodbye, Misuse};
+use crate::event::{DialId, LinkId};
 use crate::frame::{ChannelId, Priority};
 use crate::identity::{Identity, PeerId};
-use crate::limits::{CHANNEL_WINDOW_LEN, COMMAND_COUNT_MAX, EVENT_COUNT_MAX, TAKEN_BATCH_COUNT};
-use crate::link::{LinkStats, charge};
-use crate::links::{Attached, Command, Dial, Gauge, Links, Port, Taken};
+use crate::limits::{COMMAND_COUNT_MAX, EVENT_COUNT_MAX};
+use crate::link::LinkStats;
+use crate::links::{Attached, Command, Dial, Links, Port};
 use crate::reactor::{Parking, Reactor, Wake};
 use crate::stats::Stats;
-use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Credit returned in one command at the latest when so much has been taken: a quarter of a channel's window.
-const TAKEN_CHARGE_MAX: u64 = CHANNEL_WINDOW_LEN as u64 / 4;
 /// Requests to the reactor's thread itself that may wait.
 const REQUEST_COUNT_MAX: usize = 64;
 
@@ -56,7 +59,8 @@ struct Queues {
 /// What concerns the reactor itself rather than its links.
 enum Request {
     Listen(SocketAddr, Sender<io::Result<SocketAddr>>),
-    CloseListeners,
+    /// Stop listening, and answer when there are no links any more.
+    Drain(Sender<()>),
     Stats(Sender<Stats>),
     Stop,
 }
@@ -82,8 +86,7 @@ impl Engine {
             .spawn(move || run(reactor, &request_receiver))?;
         let shared =
             Shared { peer_id, queues: queues.clone(), requests, drain_timeout, thread: Mutex::new(Some(thread)) };
-        let events = Events { events, queues, blocked, taken: Arc::default() };
-        Ok((Engine { shared: Arc::new(shared) }, events))
+        Ok((Engine { shared: Arc::new(shared) }, Events::new(events, queues, blocked)))
     }
 
     /// This node's PeerId.
@@ -101,7 +104,7 @@ impl Engine {
         Ok(answer.recv().map_err(|_| Misuse::Stopped)??)
     }
 
-    /// Begins to dial. [`Event::LinkUp`] or [`Event::DialFailed`] follows.
+    /// Begins to dial. [`Event::LinkUp`](crate::Event::LinkUp) or [`Event::DialFailed`](crate::Event::DialFailed) follows.
     ///
     /// # Errors
     /// No addresses or too many, too many dials, a dial to this node itself, or an engine that has stopped.
@@ -136,7 +139,7 @@ impl Engine {
         Ok(self.channel_handle(link, attached))
     }
 
-    /// Drains a link: what is queued goes out and is acknowledged, then it ends in order. [`Event::LinkDown`] follows.
+    /// Drains a link: what is queued goes out and is acknowledged, then it ends in order. [`Event::LinkDown`](crate::Event::LinkDown) follows.
     ///
     /// # Errors
     /// An engine that has stopped.
@@ -144,7 +147,7 @@ impl Engine {
         self.shared.queues.command(Command::Close { link, limit: self.shared.drain_timeout })
     }
 
-    /// Ends a link now, with a goodbye; what is queued stays unsent. [`Event::LinkDown`] follows.
+    /// Ends a link now, with a goodbye; what is queued stays unsent. [`Event::LinkDown`](crate::Event::LinkDown) follows.
     ///
     /// # Errors
     /// An engine that has stopped.
@@ -158,17 +161,13 @@ impl Engine {
     /// # Errors
     /// An engine that has stopped.
     pub fn drain(&self, timeout: Duration) -> Result<bool, Error> {
-        let until = Instant::now() + timeout;
-        self.request(Request::CloseListeners)?;
+        let (reply, answer) = bounded(1);
         self.shared.queues.command(Command::CloseAll { limit: timeout })?;
-        loop {
-            if self.stats()?.link_count == 0 {
-                return Ok(true);
-            }
-            if Instant::now() >= until {
-                return Ok(false);
-            }
-            std::thread::sleep(DRAIN_LOOK);
+        self.request(Request::Drain(reply))?;
+        match answer.recv_timeout(timeout) {
+            Ok(()) => Ok(true),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => Err(Misuse::Stopped.into()),
         }
     }
 
@@ -199,8 +198,7 @@ impl Engine {
     }
 
     fn channel_handle(&self, link: LinkId, attached: Attached) -> Channel {
-        let Attached { channel, gauge, message_len_max } = attached;
-        Channel { link, channel, gauge, message_len_max, queues: self.shared.queues.clone() }
+        Channel::new(link, attached, self.shared.queues.clone())
     }
 
     /// Asks the links and waits for the answer.
@@ -216,9 +214,6 @@ impl Engine {
         Ok(())
     }
 }
-
-/// How often a drain looks whether the links have ended: far below what a person notices, far above what it costs.
-const DRAIN_LOOK: Duration = Duration::from_millis(2);
 
 impl Drop for Shared {
     fn drop(&mut self) {
@@ -243,239 +238,26 @@ impl Queues {
     }
 }
 
-/// One channel of a link, for sending. Any thread may hold a clone.
-#[derive(Clone)]
-pub struct Channel {
-    link: LinkId,
-    channel: ChannelId,
-    gauge: Arc<Gauge>,
-    message_len_max: usize,
-    queues: Queues,
-}
-
-impl Channel {
-    /// Its link.
-    pub fn link(&self) -> LinkId {
-        self.link
-    }
-
-    /// Its name on the link.
-    pub fn id(&self) -> ChannelId {
-        self.channel
-    }
-
-    /// The longest message that it takes.
-    pub fn message_len_max(&self) -> usize {
-        self.message_len_max
-    }
-
-    /// Queues a message; never blocks.
-    ///
-    /// # Errors
-    /// The message comes back; after `Full` one [`Event::Writable`] of the link follows.
-    pub fn send(&self, message: Bytes) -> Result<(), SendError> {
-        if message.len() > self.message_len_max {
-            return Err(SendError::TooLarge(message));
-        }
-        let charge = charge(message.len());
-        if self.gauge.is_closed() {
-            return Err(SendError::Closed(message));
-        }
-        if !self.gauge.try_enter(charge) {
-            return Err(SendError::Full(message));
-        }
-        let command = Command::Send { link: self.link, channel: self.channel, message };
-        self.submit(command, charge).map_err(|refused| match refused {
-            TrySendError::Full(Command::Send { message, .. }) => SendError::Full(message),
-            TrySendError::Disconnected(Command::Send { message, .. }) => SendError::Closed(message),
-            _ => unreachable!("the command comes back as it went"),
-        })
-    }
-
-    /// Queues messages in one hop, as many as there is room for; never blocks. A hop costs the same for one as for many.
-    ///
-    /// # Errors
-    /// Why the first of those that come back in `messages` was not taken.
-    pub fn send_batch(&self, messages: &mut Vec<Bytes>) -> Result<(), BatchError> {
-        let mut taken = 0;
-        let mut total = 0;
-        let mut refusal = None;
-        for message in messages.iter() {
-            let cost = charge(message.len());
-            refusal = if message.len() > self.message_len_max {
-                Some(BatchError::TooLarge)
-            } else if self.gauge.is_closed() {
-                Some(BatchError::Closed)
-            } else if !self.gauge.try_enter(cost) {
-                Some(BatchError::Full)
-            } else {
-                None
-            };
-            if refusal.is_some() {
-                break;
-            }
-            taken += 1;
-            total += cost;
-        }
-        if taken > 0 {
-            let rest = messages.split_off(taken);
-            let batch = std::mem::replace(messages, rest);
-            let command = Command::SendBatch { link: self.link, channel: self.channel, messages: batch };
-            if let Err(refused) = self.submit(command, total) {
-                let (command, error) = match refused {
-                    TrySendError::Full(command) => (command, BatchError::Full),
-                    TrySendError::Disconnected(command) => (command, BatchError::Closed),
-                };
-                if let Command::SendBatch { messages: mut batch, .. } = command {
-                    batch.append(messages);
-                    *messages = batch;
-                }
-                return Err(error);
-            }
-        }
-        refusal.map_or(Ok(()), Err)
-    }
-
-    /// Ends this side's direction after what is queued.
-    ///
-    /// # Errors
-    /// An engine that has stopped.
-    pub fn finish(&self) -> Result<(), Error> {
-        self.queues.command(Command::Finish { link: self.link, channel: self.channel })
-    }
-
-    /// Gives the channel up, both directions, with a code of the service's own.
-    ///
-    /// # Errors
-    /// An engine that has stopped.
-    pub fn reset(&self, code: u32) -> Result<(), Error> {
-        self.queues.command(Command::Reset { link: self.link, channel: self.channel, code })
-    }
-
-    fn submit(&self, command: Command, charge: u64) -> Result<(), TrySendError<Command>> {
-        let result = self.queues.commands.try_send(command);
-        if result.is_err() {
-            self.gauge.leave(charge);
-            self.queues.overflowed.store(true, Ordering::Release);
-        }
-        self.queues.wake.wake();
-        result
-    }
-}
-
-/// Why a batch was not taken whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchError {
-    /// The queue is full; `Writable` follows.
-    Full,
-    /// The first message that came back is longer than the link takes.
-    TooLarge,
-    /// The link or channel takes no more.
-    Closed,
-}
-
-impl std::fmt::Display for BatchError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            BatchError::Full => "the queue is full; wait for Writable",
-            BatchError::TooLarge => "a message is longer than the link takes",
-            BatchError::Closed => "the link or channel takes no more",
-        })
-    }
-}
-
-impl std::error::Error for BatchError {}
-
-/// The events of an engine. Taking messages returns their credit to the sender; a program that stops taking stops its
-/// senders.
-#[derive(Clone)]
-pub struct Events {
-    events: Receiver<Event>,
-    queues: Queues,
-    /// Parked by the reactor while events wait for room.
-    blocked: Arc<Parking>,
-    /// Credit that has not been returned yet. Contended only when several threads take events.
-    taken: Arc<Mutex<TakenBatch>>,
-}
-
-#[derive(Default)]
-struct TakenBatch {
-    taken: Vec<Taken>,
-    charge: u64,
-}
-
-impl Events {
-    /// The next event, waiting for it. `None` when the engine has stopped.
-    pub fn recv(&self) -> Option<Event> {
-        if let Some(event) = self.try_recv() {
-            return Some(event);
-        }
-        let event = self.events.recv().ok()?;
-        self.take(event)
-    }
-
-    /// The next event, waiting at most `timeout` for it.
-    pub fn recv_timeout(&self, timeout: Duration) -> Option<Event> {
-        if let Some(event) = self.try_recv() {
-            return Some(event);
-        }
-        let event = self.events.recv_timeout(timeout).ok()?;
-        self.take(event)
-    }
-
-    /// The next event, if there is one.
-    pub fn try_recv(&self) -> Option<Event> {
-        match self.events.try_recv() {
-            Ok(event) => self.take(event),
-            Err(TryRecvError::Empty) => {
-                self.return_credit(true);
-                None
-            }
-            Err(TryRecvError::Disconnected) => None,
-        }
-    }
-
-    fn take(&self, event: Event) -> Option<Event> {
-        if let Event::Messages(batch) = &event
-            && let Ok(mut taken) = self.taken.lock()
-        {
-            let (link, channel, charge) = (batch.link, batch.channel, batch.charge());
-            taken.charge += charge;
-            match taken.taken.last_mut() {
-                Some(last) if last.link == link && last.channel == channel => last.charge += charge,
-                _ => taken.taken.push(Taken { link, channel, charge }),
-            }
-        }
-        self.return_credit(self.events.is_empty());
-        if self.blocked.must_wake() {
-            self.queues.wake.wake();
-        }
-        Some(event)
-    }
-
-    /// Returns gathered credit when there is enough of it, or when the app is about to wait.
-    fn return_credit(&self, now: bool) {
-        let Ok(mut taken) = self.taken.lock() else { return };
-        if taken.taken.is_empty()
-            || !(now || taken.charge >= TAKEN_CHARGE_MAX || taken.taken.len() >= TAKEN_BATCH_COUNT)
-        {
-            return;
-        }
-        taken.charge = 0;
-        // An engine that has stopped wants no credit.
-        let _ = self.queues.command(Command::Taken(std::mem::take(&mut taken.taken)));
-    }
-}
-
 /// The reactor's thread.
 fn run(mut reactor: Reactor<Links>, requests: &Receiver<Request>) {
+    let mut drains: Vec<Sender<()>> = Vec::new();
     loop {
         while let Ok(request) = requests.try_recv() {
             match request {
                 Request::Listen(address, reply) => drop(reply.try_send(reactor.listen(address))),
-                Request::CloseListeners => reactor.close_listeners(),
                 Request::Stats(reply) => drop(reply.try_send(reactor.node_stats())),
+                Request::Drain(reply) => {
+                    reactor.close_listeners();
+                    drains.push(reply);
+                }
                 Request::Stop => return stop(reactor),
+            }
+        }
+        // Links that have just ended are seen here before the reactor may sleep: their end was part of a turn.
+        if reactor.protocol().is_drained() {
+            for reply in drains.drain(..) {
+                // A caller whose time was up no longer waits.
+                let _ = reply.try_send(());
             }
         }
         if let Err(error) = reactor.turn(None) {
@@ -493,3 +275,6 @@ fn stop(mut reactor: Reactor<Links>) {
         tracing::debug!(%error, "the last turn failed");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,15 +80,16 @@ pub const MESSAGE_CHARGE: u64 = 64;
 pub const CHANNEL_WINDOW_LEN: usize = 1024 * 1024;
 /// Room in the window of a whole link above two largest messages.
 pub const LINK_WINDOW_SLACK_LEN: usize = 8 * 1024 * 1024;
-/// Channels open on one link at a time, ours and theirs together.
+/// Channels open on one link at a time, ours and theirs together. Each side opens at most half of them, so that neither
+/// can exceed the sum because both opened at once.
 pub const CHANNEL_COUNT_MAX: usize = 1024;
 /// Bytes of a service name.
 pub const SERVICE_NAME_MAX: usize = 64;
 /// Bytes of the text in a GOAWAY.
 pub const GOAWAY_TEXT_MAX: usize = 128;
-/// Control frames (CREDIT, PONG, RESET) that may wait on a link before its peer counts as abusive.
+/// Events about channels that may wait for the app before the peer behind them counts as abusive.
 pub const CONTROL_COUNT_MAX: usize = 4 * CHANNEL_COUNT_MAX;
-/// PINGs answered per record at most; more are a flood.
+/// PINGs that may wait to be answered; an honest peer has one under way, more are a flood.
 pub const PONG_COUNT_MAX: usize = 16;
 /// Queued bytes of a link above which `send` hands messages back.
 pub const HIGH_WATER_LEN: usize = 4 * 1024 * 1024;

@@ -215,3 +215,17 @@ fn sequences_follow_the_clock_and_never_stand_still() {
     assert_eq!(next_sequence(0, UNIX_EPOCH - Duration::from_secs(1)), 1);
     assert_eq!(next_sequence(u64::MAX, at(0)), SEQUENCE_MAX);
 }
+
+#[test]
+fn the_vectors_that_other_implementations_read_are_ours() {
+    let vectors: serde_json::Value = serde_json::from_str(include_str!("../../vectors/announcement.json")).unwrap();
+    let (identity, announcement) = alice();
+    assert_eq!(vectors["peer_id"], identity.peer_id().to_string());
+    assert_eq!(vectors["fingerprint"], identity.peer_id().fingerprint());
+    let withdrawal = Withdrawal { peer_id: identity.peer_id(), sequence: 1_700_000_000_001 };
+    for (kind, signed) in [("announcement", announcement.sign(&identity)), ("withdrawal", withdrawal.sign(&identity))] {
+        let signed = signed.unwrap();
+        assert_eq!(vectors[kind]["statement"], signed.statement());
+        assert_eq!(vectors[kind]["signature"], signed.signature_hex());
+    }
+}

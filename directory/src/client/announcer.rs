@@ -9,6 +9,8 @@ use crate::interfaces::interface_ips;
 use crate::limits::{ADDRESS_COUNT_MAX, ANNOUNCE_PAUSE_MAX, ANNOUNCE_PAUSE_MIN, LEASE_MIN, SEQUENCE_ADOPT_MAX};
 use landline::Identity;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -36,7 +38,8 @@ pub struct AnnouncerPlan {
 pub enum Addresses {
     /// Always these.
     Fixed(Vec<SocketAddr>),
-    /// Those of this host's interfaces, looked up at each renewal, with this port; loopback only to a loopback directory.
+    /// Those of this host's interfaces, looked up at each renewal, with this port; loopback ones only to a directory on
+    /// loopback.
     Interfaces {
         /// Where the peer listens.
         port: u16,
@@ -65,6 +68,7 @@ pub enum AnnouncerEvent {
 /// longer than two requests may take.
 pub struct Announcer {
     stop: Option<Sender<()>>,
+    last_sequence: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -80,14 +84,22 @@ impl Announcer {
     ) -> std::io::Result<(Announcer, Receiver<AnnouncerEvent>)> {
         let (stop, stopped) = channel();
         let (events, receiver) = sync_channel(EVENT_COUNT_MAX);
-        let worker = Worker { last_sequence: plan.last_sequence, client, identity, plan, stopped, events };
+        let last_sequence = Arc::new(AtomicU64::new(plan.last_sequence));
+        let worker = Worker { last_sequence: last_sequence.clone(), client, identity, plan, stopped, events };
         let thread = std::thread::Builder::new().name("announcer".to_owned()).spawn(move || worker.run())?;
-        Ok((Announcer { stop: Some(stop), thread: Some(thread) }, receiver))
+        Ok((Announcer { stop: Some(stop), last_sequence, thread: Some(thread) }, receiver))
     }
 
-    /// Withdraws the announcement and ends.
-    pub fn stop(self) {
+    /// Withdraws the announcement and ends. Gives the highest sequence used, to be stored for the next run.
+    pub fn stop(self) -> u64 {
+        let last_sequence = self.last_sequence.clone();
         drop(self);
+        last_sequence.load(Ordering::Acquire)
+    }
+
+    /// The highest sequence used so far.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence.load(Ordering::Acquire)
     }
 }
 
@@ -106,7 +118,8 @@ struct Worker {
     client: Client,
     identity: Identity,
     plan: AnnouncerPlan,
-    last_sequence: u64,
+    /// Written by the worker only.
+    last_sequence: Arc<AtomicU64>,
     /// Disconnects when the announcer is to end.
     stopped: Receiver<()>,
     events: SyncSender<AnnouncerEvent>,
@@ -170,9 +183,10 @@ impl Worker {
     }
 
     fn take_sequence(&mut self) -> u64 {
-        self.last_sequence = next_sequence(self.last_sequence, SystemTime::now());
-        self.tell(AnnouncerEvent::Sequence(self.last_sequence));
-        self.last_sequence
+        let sequence = next_sequence(self.last_sequence.load(Ordering::Acquire), SystemTime::now());
+        self.last_sequence.store(sequence, Ordering::Release);
+        self.tell(AnnouncerEvent::Sequence(sequence));
+        sequence
     }
 
     /// A life before this one may have used higher sequences that nobody stored: the directory says so.
@@ -180,7 +194,7 @@ impl Worker {
         if let Err(ClientError::Refused(refusal)) = result
             && let Some(stored) = refusal.sequence.filter(|stored| *stored < SEQUENCE_ADOPT_MAX)
         {
-            self.last_sequence = self.last_sequence.max(stored);
+            self.last_sequence.fetch_max(stored, Ordering::AcqRel);
         }
     }
 

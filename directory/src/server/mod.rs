@@ -305,3 +305,7 @@ impl Protocol for Server {
         self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -13,7 +13,7 @@
 
 use crate::error::PeerFault;
 use crate::identity::{Identity, PeerId};
-use crate::limits::MESSAGE_CHARGE;
+use crate::limits::{MESSAGE_CHARGE, ONE_PASS_LEN_MIN};
 
 /// What the signature in a `Hello` covers, before the key.
 const STATIC_DOMAIN: &[u8] = b"landline/1 static\0";
@@ -79,8 +79,9 @@ pub(super) fn decode(bytes: &[u8], static_public: &[u8; 32]) -> Result<Hello, Pe
     };
     check_extensions(rest)?;
     peer.verify(&statement(static_public), &signature).map_err(|_| PeerFault::BadSignature)?;
-    if grants.channel_credit <= MESSAGE_CHARGE || grants.link_credit <= MESSAGE_CHARGE {
-        return Err(PeerFault::Hello("it grants no credit"));
+    // Messages are not cut finer than this for want of credit: with less, none would ever go out.
+    if grants.channel_credit < ONE_PASS_LEN_MIN as u64 + MESSAGE_CHARGE {
+        return Err(PeerFault::Hello("its channel credit does not cover a fragment"));
     }
     if grants.link_credit < u64::from(grants.message_len_max) + MESSAGE_CHARGE {
         return Err(PeerFault::Hello("its link credit does not cover its longest message"));

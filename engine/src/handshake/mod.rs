@@ -133,7 +133,7 @@ impl Initiator {
     /// Composes message 1; `ephemeral` is drawn for this handshake alone.
     pub(crate) fn start(local: &Local, expected: PeerId, ephemeral: [u8; 32]) -> (AwaitReply, Vec<u8>) {
         let mut noise = local.noise(true, ephemeral);
-        let message = write(&mut noise, &[]);
+        let message = write(&mut noise, &[]).expect("message 1 exchanges no keys yet");
         (AwaitReply { noise, expected }, message)
     }
 }
@@ -151,7 +151,7 @@ impl AwaitReply {
         if hello.peer != self.expected {
             return Err(CloseReason::WrongPeer { expected: self.expected, found: hello.peer });
         }
-        let reply = write(&mut self.noise, &local.hello);
+        let reply = write(&mut self.noise, &local.hello)?;
         Ok((finish(self.noise, hello, Role::Initiator), reply))
     }
 }
@@ -172,7 +172,7 @@ impl Responder {
         if !read(&mut self.noise, message)?.is_empty() {
             return Err(PeerFault::Hello("message 1 carries none").into());
         }
-        let reply = write(&mut self.noise, &local.hello);
+        let reply = write(&mut self.noise, &local.hello)?;
         Ok((AwaitLast { noise: self.noise }, reply))
     }
 }
@@ -190,21 +190,26 @@ impl AwaitLast {
     }
 }
 
-fn write(noise: &mut HandshakeState, payload: &[u8]) -> Vec<u8> {
+/// Composes the next message. A key that the other side sent in clear is first used here, so it can fail for its sake.
+fn write(noise: &mut HandshakeState, payload: &[u8]) -> Result<Vec<u8>, PeerFault> {
     let mut message = vec![0; HANDSHAKE_MESSAGE_MAX];
-    let len = noise.write_message(payload, &mut message).expect("it is our turn and the message fits");
+    let len = noise.write_message(payload, &mut message).map_err(fault)?;
     message.truncate(len);
-    message
+    Ok(message)
 }
 
 fn read(noise: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, PeerFault> {
     let mut payload = vec![0; message.len()];
-    let len = noise.read_message(message, &mut payload).map_err(|error| match error {
-        snow::Error::Dh => PeerFault::WeakKey,
-        _ => PeerFault::Handshake,
-    })?;
+    let len = noise.read_message(message, &mut payload).map_err(fault)?;
     payload.truncate(len);
     Ok(payload)
+}
+
+fn fault(error: snow::Error) -> PeerFault {
+    match error {
+        snow::Error::Dh => PeerFault::WeakKey,
+        _ => PeerFault::Handshake,
+    }
 }
 
 fn read_hello(noise: &mut HandshakeState, local: &Local, message: &[u8]) -> Result<Hello, PeerFault> {

@@ -152,6 +152,12 @@ impl Outgoing {
     pub(super) fn message_count(&self) -> u64 {
         self.acknowledged_count + self.sent_count as u64
     }
+
+    /// Charged, granted and sent so far: what the other side's `Incoming` must agree with.
+    #[cfg(test)]
+    pub(super) fn accounts_of_test(&self) -> (u64, u64, u64) {
+        (self.used, self.limit, self.message_count())
+    }
 }
 
 /// The receiving direction. Invariants: `used <= granted`; `granted` never falls.
@@ -248,6 +254,17 @@ impl Incoming {
 
     pub(super) fn received_count(&self) -> u64 {
         self.received_count
+    }
+
+    #[cfg(test)]
+    pub(super) fn accounts_of_test(&self) -> (u64, u64, u64) {
+        (self.used, self.granted, self.received_count)
+    }
+
+    /// What the sender may have outstanding beyond what was taken.
+    #[cfg(test)]
+    pub(super) fn window_of_test(&self) -> u64 {
+        self.granted - self.taken
     }
 
     /// Charge of a message begun and not ended, which the link has charged whole.

@@ -113,6 +113,8 @@ pub struct Link {
     /// The next channel that this side opens, and the highest that the peer has opened.
     next_channel: u32,
     peer_channel: u32,
+    /// How many of `channels` the peer has opened; the rest are ours.
+    peer_channel_count: usize,
     transmit: transmit::Transmit,
     /// Charges of the whole link, cumulative. Invariants: `sent <= limit`, `taken <= received <= granted`.
     sent: u64,
@@ -165,6 +167,7 @@ impl Link {
             by_id: HashMap::new(),
             next_channel: if setup.local < peer.id { 1 } else { 2 },
             peer_channel: 0,
+            peer_channel_count: 0,
             transmit: transmit::Transmit::new(setup.grants.link_credit),
             sent: 0,
             limit: peer.grants.link_credit,
@@ -200,7 +203,8 @@ impl Link {
         if !frame::is_service_name(service.as_bytes()) {
             return Err(Misuse::ServiceName);
         }
-        if self.channels.len() >= CHANNEL_COUNT_MAX || self.next_channel > u32::MAX - 2 {
+        let count = self.channels.len() - self.peer_channel_count;
+        if count >= CHANNEL_COUNT_MAX / 2 || self.next_channel > u32::MAX - 2 {
             return Err(Misuse::TooManyChannels);
         }
         let id = ChannelId(self.next_channel);
@@ -317,7 +321,7 @@ impl Link {
             Phase::Over { .. } => return None,
             Phase::Opening | Phase::Up => None,
         };
-        let ping = self.ping.sent.is_none().then(|| self.last_heard + self.tuning.keepalive);
+        let ping = self.may_ping().then(|| self.last_heard + self.tuning.keepalive);
         let dead = Some(self.last_heard + self.tuning.dead_after);
         [draining, ping, dead, self.transmit.credit_deadline()].into_iter().flatten().min()
     }
@@ -339,9 +343,10 @@ impl Link {
             let reason = CloseReason::Timeout(Timeout::Drain(limit));
             self.over(reason, Goodbye::Stopping, "draining took too long");
         }
-        if self.ping.sent.is_none() && now >= self.last_heard + self.tuning.keepalive {
+        if self.may_ping() && now >= self.last_heard + self.tuning.keepalive {
             self.send_ping(now);
         }
+        self.transmit.note_credit_due(now);
         Ok(())
     }
 
@@ -436,6 +441,11 @@ impl Link {
         self.transmit.goodbye(code, text);
     }
 
+    /// Whether a PING may go out: one at a time, and none before the resumption.
+    fn may_ping(&self) -> bool {
+        self.ping.sent.is_none() && matches!(self.phase, Phase::Up | Phase::Draining { .. })
+    }
+
     fn send_ping(&mut self, now: Instant) {
         self.ping.token += 1;
         self.ping.sent = Some(now);
@@ -450,7 +460,12 @@ impl Link {
     fn insert_channel(&mut self, id: ChannelId, priority: Priority) {
         let (limit, window) = (self.peer.grants.channel_credit, self.setup.grants.channel_credit);
         let index = self.channels.insert(Channel::new(id, priority, limit, window));
+        self.peer_channel_count += usize::from(!self.is_ours(id));
         self.by_id.insert(id, index);
+    }
+
+    fn is_ours(&self, id: ChannelId) -> bool {
+        id.0 % 2 == self.next_channel % 2
     }
 
     fn channel_mut(&mut self, id: ChannelId) -> Option<&mut Channel> {
@@ -461,11 +476,15 @@ impl Link {
     fn remove_channel(&mut self, id: ChannelId) {
         let Some(index) = self.by_id.remove(&id) else { return };
         let channel = self.channels.remove(index);
+        self.peer_channel_count -= usize::from(!self.is_ours(id));
         self.transmit.unschedule(index);
         self.queued_len -= channel.outgoing.queued_charge();
         self.unacknowledged_len -= channel.outgoing.unacknowledged_charge();
         // The link was charged for a message that now never ends.
-        self.return_credit(channel.incoming.partial_charge(), self.last_heard);
+        match channel.incoming.partial_charge() {
+            0 => {}
+            charge => self.return_credit(charge, self.last_heard),
+        }
     }
 
     /// Grants the peer again what it had spent of the link's credit.
@@ -474,9 +493,8 @@ impl Link {
         self.taken += charge;
         debug_assert!(self.taken <= self.received);
         self.granted = self.granted.max(self.taken + window);
-        if self.granted - self.transmit.link_told() >= window / 4 {
-            self.transmit.credit_by(now);
-        }
+        let is_urgent = self.granted - self.transmit.link_told() >= window / 4;
+        self.transmit.credit_by(if is_urgent { now } else { now + self.tuning.credit_delay });
     }
 
     /// Emits `Writable` if a sender was refused and there is room again.

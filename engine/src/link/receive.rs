@@ -210,11 +210,11 @@ impl Reader<'_> {
 
     fn open(&mut self, id: ChannelId, priority: Priority, service: Range<usize>) -> Result<(), PeerFault> {
         let link = &mut *self.link;
-        if id.0 % 2 == link.next_channel % 2 || id.0 <= link.peer_channel {
+        if link.is_ours(id) || id.0 <= link.peer_channel {
             return Err(PeerFault::Frame("a channel id out of order"));
         }
         link.peer_channel = id.0;
-        if link.channels.len() >= CHANNEL_COUNT_MAX {
+        if link.peer_channel_count >= CHANNEL_COUNT_MAX / 2 {
             return Err(PeerFault::Frame("more channels than a link has"));
         }
         link.insert_channel(id, priority);
@@ -298,8 +298,7 @@ impl Reader<'_> {
 
     /// A frame for a channel that is gone may have been under way; one that never was is a fault.
     fn check_known(&self, id: ChannelId) -> Result<(), PeerFault> {
-        let ours = id.0 % 2 == self.link.next_channel % 2;
-        let known = if ours { id.0 < self.link.next_channel } else { id.0 <= self.link.peer_channel };
+        let known = if self.link.is_ours(id) { id.0 < self.link.next_channel } else { id.0 <= self.link.peer_channel };
         if known { Ok(()) } else { Err(PeerFault::Frame("a channel that was never opened")) }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{CloseReason, Goodbye, PeerFault, Side};
 use crate::event::Event;
 use crate::frame::{self, ChannelId, DATA_HEAD_LEN, FRAME_HEADER_LEN, Priority, Resume};
 use crate::limits::{
-    CONTROL_COUNT_MAX, GOAWAY_TEXT_MAX, ONE_PASS_LEN_MIN, RECORD_HEADER_LEN, RECORD_LEN_MAX, RECORD_PLAINTEXT_MAX,
+    GOAWAY_TEXT_MAX, ONE_PASS_LEN_MIN, PONG_COUNT_MAX, RECORD_HEADER_LEN, RECORD_LEN_MAX, RECORD_PLAINTEXT_MAX,
     SERVICE_NAME_MAX,
 };
 use crate::record::Sealer;
@@ -37,12 +37,16 @@ const _: () = assert!(CONTROL_LEN_MAX >= FRAME_HEADER_LEN + 5 + SERVICE_NAME_MAX
 /// The sending side of a link. Invariant: a channel's index is in `queues` or `waiting` exactly while it is scheduled.
 pub(super) struct Transmit {
     control: VecDeque<Control>,
+    /// How many of `control` are PONGs.
+    pong_count: usize,
     queues: [VecDeque<usize>; Priority::COUNT],
     /// Channels whose next message the link's credit or our own bound on unacknowledged bytes does not cover.
     waiting: Vec<usize>,
     /// Channels whose receiver's news are to be told.
     credits: Vec<ChannelId>,
     credit_due: Option<Instant>,
+    /// `credit_due` has come and only room in the outbox is missing: no deadline any more.
+    is_credit_noted: bool,
     link_told: u64,
     goodbye: Saying,
     scratch: Vec<u8>,
@@ -68,10 +72,12 @@ impl Transmit {
     pub(super) fn new(link_told: u64) -> Transmit {
         Transmit {
             control: VecDeque::new(),
+            pong_count: 0,
             queues: Default::default(),
             waiting: Vec::new(),
             credits: Vec::new(),
             credit_due: None,
+            is_credit_noted: false,
             link_told,
             goodbye: Saying::Nothing,
             scratch: Vec::new(),
@@ -83,7 +89,12 @@ impl Transmit {
     }
 
     pub(super) fn reset(&mut self, channel: ChannelId, code: u32) {
-        self.control.push_back(Control::Reset { channel, code });
+        let is_unsaid = |control: &Control| matches!(control, Control::Open { channel: id, .. } if *id == channel);
+        match self.control.iter().position(is_unsaid) {
+            // The peer has not heard of the channel and need not: whoever opens and resets at will fills no queue.
+            Some(at) => drop(self.control.remove(at)),
+            None => self.control.push_back(Control::Reset { channel, code }),
+        }
     }
 
     pub(super) fn ping(&mut self, token: u64) {
@@ -92,9 +103,10 @@ impl Transmit {
 
     /// Answers a PING, unless so many answers wait that the peer must be flooding us.
     pub(super) fn pong(&mut self, token: u64) -> Result<(), PeerFault> {
-        if self.control.len() >= CONTROL_COUNT_MAX {
+        if self.pong_count >= PONG_COUNT_MAX {
             return Err(PeerFault::Flood);
         }
+        self.pong_count += 1;
         self.control.push_back(Control::Pong(token));
         Ok(())
     }
@@ -142,12 +154,29 @@ impl Transmit {
         self.credit_due = Some(self.credit_due.map_or(at, |due| due.min(at)));
     }
 
+    /// When what is owed is to be told, unless that is already known to be late.
     pub(super) fn credit_deadline(&self) -> Option<Instant> {
-        self.credit_due
+        self.credit_due.filter(|_| !self.is_credit_noted)
+    }
+
+    /// The deadline has fired: a full outbox must not make it fire again and again.
+    pub(super) fn note_credit_due(&mut self, now: Instant) {
+        self.is_credit_noted = self.credit_due.is_some_and(|due| due <= now);
+    }
+
+    fn credit_told(&mut self) {
+        self.credit_due = None;
+        self.is_credit_noted = false;
     }
 
     pub(super) fn link_told(&self) -> u64 {
         self.link_told
+    }
+
+    /// What is scheduled, and who owes credit.
+    #[cfg(test)]
+    pub(super) fn schedule_of_test(&self) -> (Vec<usize>, Vec<ChannelId>) {
+        (self.queues.iter().flatten().chain(&self.waiting).copied().collect(), self.credits.clone())
     }
 }
 
@@ -210,7 +239,11 @@ impl Link {
         if self.transmit.credit_due.is_some_and(|due| due <= now) {
             self.pack_credits(&mut packer);
         }
-        while let Some((index, next)) = self.pick() {
+        let mut served = None;
+        // No message goes before the OPEN of its channel.
+        while self.transmit.control.is_empty()
+            && let Some((index, next)) = self.pick()
+        {
             match next {
                 Pick::Finish if packer.room() >= CONTROL_LEN_MAX => self.pack_finish(index, &mut packer),
                 Pick::Fragment(len) if len >= ONE_PASS_LEN_MIN && packer.len == 0 => {
@@ -221,11 +254,14 @@ impl Link {
                 }
                 Pick::Finish | Pick::Fragment(_) => break,
             }
+            served = Some(index);
         }
         if packer.len > 0 {
             // Whatever is owed rides along.
             self.pack_credits(&mut packer);
-            self.rotate();
+        }
+        if let Some(index) = served {
+            self.rotate(index);
         }
         seal(sealer, packer.len, out)
     }
@@ -252,18 +288,18 @@ impl Link {
         None
     }
 
-    /// Lets the next channel of each priority go first in the next record.
-    fn rotate(&mut self) {
-        for queue in &mut self.transmit.queues {
-            if queue.len() > 1 {
-                queue.rotate_left(1);
-            }
+    /// Lets the others of its priority go before a channel that has had its record.
+    fn rotate(&mut self, index: usize) {
+        let Some(channel) = self.channels.get(index) else { return };
+        let queue = &mut self.transmit.queues[channel.priority as usize];
+        if queue.front() == Some(&index) {
+            queue.rotate_left(1);
         }
     }
 
     fn seal_fragment(&mut self, index: usize, len: usize, sealer: &mut Sealer, out: &mut [u8]) -> usize {
         let (head, payload) = self.take_fragment(index, len);
-        self.rotate();
+        self.rotate(index);
         sealer.seal_fragment(&head, &payload, out)
     }
 
@@ -303,6 +339,7 @@ impl Link {
     fn pack_control(&mut self, packer: &mut Packer<'_>) {
         while packer.room() >= CONTROL_LEN_MAX {
             let Some(control) = self.transmit.control.pop_front() else { return };
+            self.transmit.pong_count -= usize::from(matches!(control, Control::Pong(_)));
             packer.put_with(&mut self.transmit.scratch, |out| match control {
                 Control::Open { channel, priority, ref service } => frame::encode_open(channel, priority, service, out),
                 Control::Reset { channel, code } => frame::encode_reset(channel, code, out),
@@ -325,7 +362,7 @@ impl Link {
         }
         while packer.room() >= CONTROL_LEN_MAX {
             let Some(id) = self.transmit.credits.pop() else {
-                self.transmit.credit_due = None;
+                self.transmit.credit_told();
                 return;
             };
             let Some(channel) = self.channel_mut(id) else { continue };

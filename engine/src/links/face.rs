@@ -30,7 +30,15 @@ impl Links {
         self.links.len()
     }
 
+    /// Whether everything was closed and every link has ended.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_closing && self.links.is_empty()
+    }
+
     pub(super) fn dial(&mut self, dial: Dial) -> Result<DialId, Misuse> {
+        if self.is_closing {
+            return Err(Misuse::Closing);
+        }
         if dial.peer == self.local.peer_id() {
             return Err(Misuse::DialledOurselves);
         }
@@ -91,8 +99,9 @@ impl Links {
         Ok(())
     }
 
-    /// Drains every link and gives up every dial.
+    /// Drains every link and gives up every dial; peers that come from now on are sent away.
     pub(super) fn close_all(&mut self, limit: Duration, turn: &mut Turn) {
+        self.is_closing = true;
         for dial in self.dials.ids() {
             self.cancel_dial(dial, turn);
         }
@@ -210,7 +219,7 @@ impl<S: Stream> Reactor<Links, S> {
         links.close(link, limit, turn)
     }
 
-    /// Drains every link and gives up every dial.
+    /// Drains every link and gives up every dial; peers that come from now on are sent away.
     pub fn close_all(&mut self) {
         let (links, turn) = self.enter();
         let limit = links.config.drain_timeout;

@@ -42,6 +42,8 @@ pub struct Links {
     dials: Dials,
     events: VecDeque<Event>,
     port: Option<Port>,
+    /// Everything is being closed: nothing new begins.
+    is_closing: bool,
     handshake_count: u64,
     ends: EndCounts,
 }
@@ -93,6 +95,7 @@ impl Links {
             dials: Dials::new(config.redial_pause_min, config.redial_pause_max),
             events: VecDeque::new(),
             port: None,
+            is_closing: false,
             handshake_count: 0,
             ends: EndCounts::default(),
             config,
@@ -125,6 +128,8 @@ impl Links {
         let mut link = Link::new(setup, peer, self.tuning, turn.now());
         if !is_allowed {
             link.end(Goodbye::NotAllowed, "");
+        } else if self.is_closing {
+            link.end(Goodbye::Stopping, "");
         } else if is_full {
             link.end(Goodbye::Busy, "too many links");
         }

@@ -402,6 +402,14 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
 }
 
 #[cfg(unix)]
+impl<P: Protocol, S: Stream> std::os::fd::AsFd for Reactor<P, S> {
+    /// The epoll descriptor, to be watched level-triggered by an outer loop.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
+#[cfg(unix)]
 impl<P: Protocol, S: Stream> std::os::fd::AsRawFd for Reactor<P, S> {
     /// The epoll descriptor, to be watched level-triggered by an outer loop.
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
