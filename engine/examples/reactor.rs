@@ -16,11 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut reactor: Reactor = Reactor::start(Identity::from_seed([2; 32]), Config::default())?;
     reactor.dial(Dial { peer, addresses: vec![address], reconnect: false })?;
-    let link = loop {
-        match next_event(&mut reactor)? {
-            Event::LinkUp { link, .. } => break link,
-            other => return Err(format!("no link: {other:?}").into()),
-        }
+    let link = match next_event(&mut reactor)? {
+        Event::LinkUp { link, .. } => link,
+        other => return Err(format!("no link: {other:?}").into()),
     };
     let channel = reactor.open_channel(link, "example.echo/1", Priority::Urgent)?;
     let message = Bytes::from_static(&[7; 64]);

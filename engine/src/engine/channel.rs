@@ -82,7 +82,7 @@ impl Channel {
         let rest = messages.split_off(taken);
         let batch = std::mem::replace(messages, rest);
         let command = Command::SendBatch { link: self.link, channel: self.channel, messages: batch };
-        self.submit(command, total).or_else(|refused| {
+        self.submit(command, total).map_err(|refused| {
             let (command, error) = match refused {
                 TrySendError::Full(command) => (command, BatchError::Full),
                 TrySendError::Disconnected(command) => (command, BatchError::Closed),
@@ -91,7 +91,7 @@ impl Channel {
                 batch.append(messages);
                 *messages = batch;
             }
-            Err(error)
+            error
         })?;
         result
     }

@@ -232,7 +232,7 @@ impl Incoming {
 
     /// The app has taken messages that cost `charge`.
     pub(super) fn take(&mut self, charge: u64) {
-        self.taken += charge;
+        self.taken = (self.taken + charge).min(self.used);
         self.granted = self.granted.max(self.taken + self.window);
     }
 

@@ -129,6 +129,8 @@ pub struct Link {
     /// Events of this link about channels that the app has not taken yet.
     notice_count: usize,
     last_heard: Instant,
+    /// When a message was last sent or received.
+    last_data: Instant,
     ping: Ping,
     rtt: Option<Duration>,
     stats: LinkStats,
@@ -179,6 +181,7 @@ impl Link {
             owes_writable: false,
             notice_count: 0,
             last_heard: now,
+            last_data: now,
             ping: Ping { token: 0, sent: None },
             rtt: None,
             stats: LinkStats::default(),
@@ -219,8 +222,11 @@ impl Link {
     /// # Errors
     /// The message comes back; after `Full` one [`Event::Writable`] follows.
     pub fn send(&mut self, channel: ChannelId, message: Bytes) -> Result<(), SendError> {
-        if !matches!(self.phase, Phase::Up) {
+        if !matches!(self.phase, Phase::Up) || !self.has_channel(channel) {
             return Err(SendError::Closed(message));
+        }
+        if message.len() > self.message_len_max() {
+            return Err(SendError::TooLarge(message));
         }
         if self.queued_len >= self.tuning.high_water_len as u64 {
             self.owes_writable = true;
@@ -416,6 +422,11 @@ impl Link {
         self.by_id.contains_key(&channel)
     }
 
+    /// Whether no message has passed for a while: what is only of use for speed can be let go.
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
+        now >= self.last_data + self.tuning.keepalive
+    }
+
     /// Charge of what waits to be sent.
     pub(crate) fn queued_len(&self) -> u64 {
         self.queued_len
@@ -490,8 +501,8 @@ impl Link {
     /// Grants the peer again what it had spent of the link's credit.
     fn return_credit(&mut self, charge: u64, now: Instant) {
         let window = self.setup.grants.link_credit;
-        self.taken += charge;
-        debug_assert!(self.taken <= self.received);
+        // Never more than was received, should a batch be handed in twice.
+        self.taken = (self.taken + charge).min(self.received);
         self.granted = self.granted.max(self.taken + window);
         let is_urgent = self.granted - self.transmit.link_told() >= window / 4;
         self.transmit.credit_by(if is_urgent { now } else { now + self.tuning.credit_delay });

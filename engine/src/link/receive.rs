@@ -102,6 +102,7 @@ impl Reader<'_> {
         let len = data.payload.len();
         channel.incoming.charge(data.total_len, data.offset, len)?;
         link.stats.bytes_in += len as u64;
+        link.last_data = self.now;
         if first && len == data.total_len {
             channel.incoming.receive(1);
             link.stats.messages_in += 1;

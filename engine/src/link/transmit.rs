@@ -205,8 +205,8 @@ impl Link {
         now: Instant,
         events: &mut VecDeque<Event>,
     ) -> Progress {
-        let mut len = 0;
-        let mut more = false;
+        let (mut len, mut more) = (0, false);
+        let messages_before = self.stats.bytes_out + self.stats.messages_out;
         while !self.is_finished() {
             if out.len() - len < RECORD_LEN_MAX {
                 more = self.has_output(now);
@@ -217,6 +217,9 @@ impl Link {
                 sealed => len += sealed,
             }
             self.stats.records_out += 1;
+        }
+        if self.stats.bytes_out + self.stats.messages_out != messages_before {
+            self.last_data = now;
         }
         self.emit_writable(events);
         Progress { len, more, finished: self.is_finished() }

@@ -34,6 +34,8 @@ pub(super) struct Dials {
     due: VecDeque<DialId>,
     pause_min: Duration,
     pause_max: Duration,
+    /// Draws the number that spreads retries.
+    draw: fn() -> u64,
 }
 
 struct Slot {
@@ -41,6 +43,8 @@ struct Slot {
     dial: Dial,
     /// The next address to try.
     next: usize,
+    /// On the list of those whose next address is to be tried now.
+    is_due: bool,
     /// Connections under way.
     attempts: Vec<Token>,
     /// The most telling reason of this round's failures.
@@ -49,7 +53,8 @@ struct Slot {
     failure_count: u32,
     /// When the next address is tried, or the next round begins.
     timer: Option<Instant>,
-    is_linked: bool,
+    /// The connection that carries the dial's link.
+    linked: Option<Token>,
 }
 
 /// What became of a dial after a failure or a loss.
@@ -61,8 +66,16 @@ pub(super) enum Verdict {
 }
 
 impl Dials {
-    pub(super) fn new(pause_min: Duration, pause_max: Duration) -> Dials {
-        Dials { slots: Slab::new(), generation: 0, timers: BTreeSet::new(), due: VecDeque::new(), pause_min, pause_max }
+    pub(super) fn new(pause_min: Duration, pause_max: Duration, draw: fn() -> u64) -> Dials {
+        Dials {
+            slots: Slab::new(),
+            generation: 0,
+            timers: BTreeSet::new(),
+            due: VecDeque::new(),
+            pause_min,
+            pause_max,
+            draw,
+        }
     }
 
     pub(super) fn insert(&mut self, dial: Dial) -> Result<DialId, Misuse> {
@@ -78,14 +91,15 @@ impl Dials {
             generation,
             dial,
             next: 0,
+            is_due: false,
             attempts: Vec::new(),
             reason: None,
             failure_count: 0,
             timer: None,
-            is_linked: false,
+            linked: None,
         });
         let id = DialId { index: index as u32, generation };
-        self.due.push_back(id);
+        self.mark_due(id);
         Ok(id)
     }
 
@@ -93,6 +107,9 @@ impl Dials {
     pub(super) fn poll(&mut self, token: Token, now: Instant) -> Option<(DialId, PeerId, SocketAddr)> {
         while let Some(id) = self.due.pop_front() {
             let Some(slot) = lookup(&mut self.slots, id) else { continue };
+            if !std::mem::take(&mut slot.is_due) {
+                continue;
+            }
             let Some(&address) = slot.dial.addresses.get(slot.next) else { continue };
             slot.next += 1;
             slot.attempts.push(token);
@@ -123,22 +140,22 @@ impl Dials {
             self.timers.pop_first();
             let Some(slot) = self.slots.get_mut(index) else { continue };
             slot.timer = None;
-            self.due.push_back(DialId { index: index as u32, generation: slot.generation });
+            let id = DialId { index: index as u32, generation: slot.generation };
+            self.mark_due(id);
         }
     }
 
-    /// A connection of the dial has failed before there was a link. `random` spreads the return.
+    /// A connection of the dial has failed before there was a link.
     pub(super) fn attempt_failed(
         &mut self,
         id: DialId,
         token: Token,
         reason: CloseReason,
         now: Instant,
-        random: u64,
     ) -> Option<Verdict> {
         let slot = lookup(&mut self.slots, id)?;
         slot.attempts.retain(|&other| other != token);
-        if slot.is_linked {
+        if slot.linked.is_some() {
             return None;
         }
         if slot.reason.as_ref().is_none_or(|known| weight(known) <= weight(&reason)) {
@@ -146,20 +163,24 @@ impl Dials {
         }
         if slot.next < slot.dial.addresses.len() {
             self.set_timer(id, None);
-            self.due.push_back(id);
+            self.mark_due(id);
             return Some(Verdict::GoesOn);
         }
         if !slot.attempts.is_empty() {
             return Some(Verdict::GoesOn);
         }
         let reason = slot.reason.take()?;
-        Some(Verdict::Failed(reason, self.repeat(id, now, random)))
+        Some(Verdict::Failed(reason, self.repeat(id, now)))
     }
 
-    /// A connection of the dial has become a link. Gives the other attempts, which are to be given up.
+    /// A connection of the dial has become a link. Gives the connections that are to be given up for it: the other
+    /// attempts, or this one, when another was quicker.
     pub(super) fn linked(&mut self, id: DialId, token: Token) -> Vec<Token> {
         let Some(slot) = lookup(&mut self.slots, id) else { return Vec::new() };
-        slot.is_linked = true;
+        if slot.linked.is_some() {
+            return vec![token];
+        }
+        slot.linked = Some(token);
         slot.failure_count = 0;
         slot.reason = None;
         let mut others = std::mem::take(&mut slot.attempts);
@@ -168,15 +189,18 @@ impl Dials {
         others
     }
 
-    /// The dial's link has ended. Gives the pause after which it is dialled again; with `for_good` it is not.
-    pub(super) fn lost(&mut self, id: DialId, for_good: bool, now: Instant, random: u64) -> Option<Duration> {
+    /// A link of the dial has ended. Gives the pause after which it is dialled again; with `for_good` it is not.
+    pub(super) fn lost(&mut self, id: DialId, token: Token, for_good: bool, now: Instant) -> Option<Duration> {
         let slot = lookup(&mut self.slots, id)?;
-        slot.is_linked = false;
+        if slot.linked != Some(token) {
+            return None;
+        }
+        slot.linked = None;
         if for_good {
             self.remove(id);
             return None;
         }
-        self.repeat(id, now, random)
+        self.repeat(id, now)
     }
 
     /// Forgets a dial. Gives its connections under way.
@@ -205,7 +229,7 @@ impl Dials {
     }
 
     /// Ends the dial, or plans its next round.
-    fn repeat(&mut self, id: DialId, now: Instant, random: u64) -> Option<Duration> {
+    fn repeat(&mut self, id: DialId, now: Instant) -> Option<Duration> {
         let slot = lookup(&mut self.slots, id)?;
         if !slot.dial.reconnect {
             self.remove(id);
@@ -214,9 +238,17 @@ impl Dials {
         let ceiling = self.pause_min.saturating_mul(1 << slot.failure_count.min(20)).min(self.pause_max);
         slot.failure_count += 1;
         slot.next = 0;
-        let pause = ceiling.mul_f64(random as f64 / u64::MAX as f64);
+        slot.is_due = false;
+        let pause = ceiling.mul_f64((self.draw)() as f64 / u64::MAX as f64);
         self.set_timer(id, Some(now + pause));
         Some(pause)
+    }
+
+    fn mark_due(&mut self, id: DialId) {
+        let Some(slot) = lookup(&mut self.slots, id) else { return };
+        if !std::mem::replace(&mut slot.is_due, true) {
+            self.due.push_back(id);
+        }
     }
 
     fn set_timer(&mut self, id: DialId, at: Option<Instant>) {
@@ -267,7 +299,7 @@ mod tests {
     #[test]
     fn addresses_are_tried_in_order_and_the_most_telling_failure_is_reported() {
         let now = Instant::now();
-        let mut dials = Dials::new(MIN, MAX);
+        let mut dials = Dials::new(MIN, MAX, || u64::MAX);
         let id = dials.insert(dial(2, false)).unwrap();
         let (first, second) = (Token::for_tests(1), Token::for_tests(2));
         assert_eq!(dials.poll(first, now).unwrap().2.port(), 1);
@@ -275,8 +307,8 @@ mod tests {
         assert_eq!(dials.timer(), Some(now + DIAL_STAGGER));
         dials.handle_timer(now + DIAL_STAGGER);
         assert_eq!(dials.poll(second, now).unwrap().2.port(), 2);
-        assert!(matches!(dials.attempt_failed(id, first, CloseReason::Lost, now, 0), Some(Verdict::GoesOn)));
-        let verdict = dials.attempt_failed(id, second, refused(), now, 0);
+        assert!(matches!(dials.attempt_failed(id, first, CloseReason::Lost, now), Some(Verdict::GoesOn)));
+        let verdict = dials.attempt_failed(id, second, refused(), now);
         assert!(matches!(verdict, Some(Verdict::Failed(CloseReason::Lost, None))));
         assert_eq!((dials.len(), dials.timer()), (0, None));
     }
@@ -284,13 +316,13 @@ mod tests {
     #[test]
     fn a_lasting_dial_backs_off_with_jitter_and_starts_over_after_a_link() {
         let now = Instant::now();
-        let mut dials = Dials::new(MIN, MAX);
+        let mut dials = Dials::new(MIN, MAX, || u64::MAX);
         let id = dials.insert(dial(1, true)).unwrap();
         let mut pauses = Vec::new();
         for round in 0..12 {
             let token = Token::for_tests(round);
             dials.poll(token, now).unwrap();
-            let Some(Verdict::Failed(_, pause)) = dials.attempt_failed(id, token, refused(), now, u64::MAX) else {
+            let Some(Verdict::Failed(_, pause)) = dials.attempt_failed(id, token, refused(), now) else {
                 panic!("one address, one failure");
             };
             pauses.push(pause.unwrap());
@@ -300,21 +332,26 @@ mod tests {
         assert_eq!(pauses[11], MAX);
         dials.poll(Token::for_tests(20), now).unwrap();
         assert!(dials.linked(id, Token::for_tests(20)).is_empty());
-        assert_eq!(dials.lost(id, false, now, u64::MAX), Some(MIN));
-        assert_eq!(dials.lost(id, true, now, 0), None);
+        assert_eq!(dials.lost(id, Token::for_tests(20), false, now), Some(MIN));
+        dials.handle_timer(now + MIN);
+        dials.poll(Token::for_tests(21), now).unwrap();
+        dials.linked(id, Token::for_tests(21));
+        assert_eq!(dials.lost(id, Token::for_tests(21), true, now), None);
         assert_eq!((dials.len(), dials.timer()), (0, None));
     }
 
     #[test]
     fn the_first_link_gives_up_the_other_attempts() {
         let now = Instant::now();
-        let mut dials = Dials::new(MIN, MAX);
+        let mut dials = Dials::new(MIN, MAX, || u64::MAX);
         let id = dials.insert(dial(2, false)).unwrap();
         let (first, second) = (Token::for_tests(1), Token::for_tests(2));
         dials.poll(first, now).unwrap();
         dials.handle_timer(now + DIAL_STAGGER);
         dials.poll(second, now).unwrap();
         assert_eq!(dials.linked(id, second), [first]);
-        assert!(dials.attempt_failed(id, first, CloseReason::Aborted, now, 0).is_none());
+        assert_eq!(dials.linked(id, first), [first], "who comes second is given up");
+        assert_eq!(dials.lost(id, first, false, now), None, "and its end is no loss");
+        assert!(dials.attempt_failed(id, first, CloseReason::Aborted, now).is_none());
     }
 }

@@ -92,7 +92,7 @@ impl Links {
             links: Slab::new(),
             generation: 0,
             half_open: HalfOpen::new(config.half_open_count_max, config.half_open_per_address_max),
-            dials: Dials::new(config.redial_pause_min, config.redial_pause_max),
+            dials: Dials::new(config.redial_pause_min, config.redial_pause_max, random_u64),
             events: VecDeque::new(),
             port: None,
             is_closing: false,
@@ -163,7 +163,7 @@ impl Links {
 
     /// A dialled connection has ended before there was a link.
     fn dial_failed(&mut self, dial: DialId, token: Token, peer: PeerId, reason: CloseReason, now: Instant) {
-        let verdict = self.dials.attempt_failed(dial, token, reason, now, random_u64());
+        let verdict = self.dials.attempt_failed(dial, token, reason, now);
         if let Some(Verdict::Failed(reason, retry_in)) = verdict {
             self.events.push_back(Event::DialFailed { dial, peer, reason, retry_in });
         }
@@ -184,7 +184,7 @@ impl Links {
             return;
         }
         let ended_here = matches!(reason, CloseReason::Goodbye { by: Side::Local, .. } | CloseReason::Aborted);
-        let retry_in = dial.and_then(|dial| self.dials.lost(dial, ended_here, now, random_u64()));
+        let retry_in = dial.and_then(|dial| self.dials.lost(dial, slot.token, ended_here, now));
         tracing::info!(peer = %peer.short(), %reason, "link down");
         let undelivered = slot.link.undelivered();
         self.events.push_back(Event::LinkDown { link: id, peer, reason, undelivered, retry_in });
@@ -293,6 +293,8 @@ impl Protocol for Links {
             slot.settle_gauge(&mut self.events);
             if slot.link.has_output(turn.now()) {
                 turn.flush(token);
+            } else if slot.link.is_quiet(turn.now()) {
+                wire.session.relax();
             }
         }
         Ok(())
@@ -324,6 +326,9 @@ impl Protocol for Links {
         outbox.commit(progress.len);
         slot.settle_gauge(&mut self.events);
         slot.records = wire.session.record_counts();
+        if slot.link.is_quiet(turn.now()) {
+            wire.session.relax();
+        }
         match progress {
             _ if progress.finished => Transmit::Finish,
             _ if progress.more => Transmit::More,
@@ -351,8 +356,6 @@ impl Protocol for Links {
                 let result = link.handle_deadline(now);
                 if link.has_output(now) {
                     turn.flush(token);
-                } else {
-                    wire.session.relax();
                 }
                 result
             }
@@ -399,7 +402,7 @@ impl Protocol for Links {
     }
 
     fn has_commands(&self) -> bool {
-        self.dials.is_due() || self.port.as_ref().is_some_and(|port| port.has_work(!self.events.is_empty()))
+        self.port.as_ref().is_some_and(|port| port.has_work(!self.events.is_empty()))
     }
 
     fn timer(&self) -> Option<Instant> {

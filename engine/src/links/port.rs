@@ -161,20 +161,22 @@ impl Links {
         }
     }
 
-    /// Moves events to the app's queue while it has room. When it has none, the app's next taking wakes this reactor.
+    /// Moves events to the app's queue, if there is one, while it has room. When it has none, the app's next taking wakes
+    /// this reactor.
     pub(super) fn hand_on_events(&mut self) {
-        let Some(port) = &self.port else { return };
-        while let Some(event) = self.events.pop_front() {
+        while let Some(port) = &self.port
+            && let Some(event) = self.events.pop_front()
+        {
             let about = notice(&event);
             match port.events.try_send(event) {
                 Ok(()) => {
-                    if let Some(slot) = about.and_then(|link| self.links.get_mut(link.index as usize)) {
+                    if let Some(slot) = about.and_then(|link| self.slot_mut(link)) {
                         slot.link.noticed();
                     }
                 }
                 Err(TrySendError::Full(event)) => {
-                    self.events.push_front(event);
                     port.blocked.park();
+                    self.events.push_front(event);
                     return;
                 }
                 // Nobody listens any more.

@@ -131,6 +131,20 @@ fn a_large_message_is_not_passed_for_ever_by_small_ones_of_other_channels() {
 }
 
 #[test]
+fn a_large_fragment_that_found_no_room_in_a_record_goes_next() {
+    let mut pair = Pair::new();
+    let channels: Vec<ChannelId> = (0..3).map(|_| pair.channel(Priority::Normal)).collect();
+    pair.run(Duration::ZERO);
+    pair.a.link.send(channels[0], message(1, 10)).unwrap();
+    pair.a.link.send(channels[1], message(2, 60_000)).unwrap();
+    (0..200).for_each(|seed| pair.a.link.send(channels[2], message(seed, 1000)).unwrap());
+    pair.a.transmit(pair.now);
+    let records: Vec<_> = pair.a.wire.drain(..2).collect();
+    records.into_iter().for_each(|record| pair.b.receive(record, pair.now).unwrap());
+    assert!(pair.b.got.contains_key(&channels[1]) && !pair.b.got.contains_key(&channels[2]));
+}
+
+#[test]
 fn no_message_goes_before_the_open_of_its_channel_however_many_there_are() {
     let mut pair = Pair::new();
     // More control frames than a record holds, and only then a channel that goes before all others.

@@ -29,6 +29,22 @@ fn a_drain_waits_for_the_last_acknowledgement_and_ends_in_order() {
 }
 
 #[test]
+fn both_sides_may_drain_at_once_and_what_the_first_goodbye_cuts_off_is_reported() {
+    let mut pair = Pair::new();
+    let channel = pair.channel(Priority::Normal);
+    pair.run(Duration::ZERO);
+    (0..5).for_each(|seed| pair.a.link.enqueue(channel, message(seed, 300_000)).unwrap());
+    pair.a.link.close(pair.now, Duration::from_secs(30));
+    pair.b.link.close(pair.now, Duration::from_secs(30));
+    pair.run(Duration::from_secs(1));
+    assert!(pair.a.link.is_finished() && pair.b.link.is_finished());
+    let arrived = pair.b.got.get(&channel).map_or(0, Vec::len) as u64;
+    let [left] = pair.a.link.undelivered()[..] else { panic!("not all can have arrived") };
+    assert_eq!(left.confirmed + left.unknown + left.unsent, 5);
+    assert!(left.confirmed <= arrived && arrived <= left.confirmed + left.unknown);
+}
+
+#[test]
 fn an_idle_link_drains_at_once() {
     let mut pair = Pair::new();
     pair.a.link.close(pair.now, Duration::from_secs(30));

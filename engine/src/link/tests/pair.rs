@@ -5,6 +5,7 @@ use super::super::*;
 use crate::limits::{CREDIT_DELAY, RECORD_HEADER_LEN, RECORD_LEN_MAX, TAG_LEN};
 use crate::record::{Opener, Sealer};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
 pub(super) const MESSAGE_MAX: usize = 2 * 1024 * 1024;
@@ -270,13 +271,20 @@ pub(super) fn message(seed: usize, len: usize) -> Bytes {
     (0..len).map(|at| (seed * 31 + at * 7 + at / 251) as u8).collect::<Vec<_>>().into()
 }
 
+/// The seeds to run: the one that `LANDLINE_SEED` names, or the first `count`.
+pub(super) fn seeds(count: u64) -> RangeInclusive<u64> {
+    match std::env::var("LANDLINE_SEED").ok().and_then(|text| text.parse().ok()) {
+        Some(seed) => seed..=seed,
+        None => 1..=count,
+    }
+}
+
 /// A small generator of our own, so that a seed always means the same schedule.
 pub(super) struct Random(u64);
 
 impl Random {
-    /// Seeded from `LANDLINE_SEED` where that is set; printed so that a failure can be repeated.
-    pub(super) fn new(default: u64) -> Random {
-        let seed = std::env::var("LANDLINE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    /// Prints the seed, so that a failure can be repeated.
+    pub(super) fn new(seed: u64) -> Random {
         eprintln!("LANDLINE_SEED={seed}");
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
