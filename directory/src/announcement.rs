@@ -129,7 +129,7 @@ impl SignedStatement {
     /// # Errors
     /// [`StatementError::Malformed`].
     pub fn from_json(bytes: &[u8]) -> Result<SignedStatement, StatementError> {
-        let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| StatementError::malformed(&error))?;
+        let envelope: Envelope = parse_object(bytes)?;
         SignedStatement::from_parts(envelope.statement, &envelope.signature)
     }
 
@@ -176,8 +176,7 @@ impl SignedStatement {
 
     /// Reads an announcement that has been verified before.
     pub(crate) fn parse_announcement(&self) -> Result<Announcement, StatementError> {
-        let fields: AnnouncementFields =
-            serde_json::from_str(&self.statement).map_err(|error| StatementError::malformed(&error))?;
+        let fields: AnnouncementFields = parse_object(self.statement.as_bytes())?;
         let announcement = Announcement {
             peer_id: parse_peer_id(&fields.peer_id)?,
             name: fields.name.parse().map_err(|error| StatementError::malformed(&error))?,
@@ -195,8 +194,7 @@ impl SignedStatement {
     /// # Errors
     /// Where it is none, breaks a rule, or is signed by another or for another purpose.
     pub fn verify_withdrawal(&self) -> Result<Withdrawal, StatementError> {
-        let fields: WithdrawalFields =
-            serde_json::from_str(&self.statement).map_err(|error| StatementError::malformed(&error))?;
+        let fields: WithdrawalFields = parse_object(self.statement.as_bytes())?;
         require(fields.withdraw, "withdraw must be true")?;
         check_sequence(fields.sequence)?;
         let peer_id = parse_peer_id(&fields.peer_id)?;
@@ -332,6 +330,13 @@ struct WithdrawalFields {
 
 fn default_lease() -> u64 {
     LEASE_DEFAULT.as_secs()
+}
+
+/// Reads a JSON object. serde would take an array for it too, its members known by their places.
+fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StatementError> {
+    let first = bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    require(first == Some(&b'{'), "it must be a JSON object")?;
+    serde_json::from_slice(bytes).map_err(|error| StatementError::malformed(&error))
 }
 
 fn signed_bytes(domain: &[u8], statement: &str) -> Vec<u8> {

@@ -28,13 +28,16 @@ pub const OUTPUT_LEN_HIGH: usize = 64 * 1024;
 pub const PIPELINE_LEN_MAX: usize = 128 * 1024;
 /// From the first byte of a request (or from connecting) to its last, absolute: not per byte.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// From composing an answer to the socket having taken it, absolute.
+/// For the socket to take what it was given of the answers (at most `OUTPUT_LEN_HIGH`), absolute.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests on one connection.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long stopping waits for answers under way.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections in all, unless configured otherwise: with full buffers they cost at most a few hundred MiB.
+/// Requests of one connection answered in one turn; those pipelined behind wait, so that others have theirs.
+pub const ANSWER_BUDGET_COUNT: usize = 16;
+/// Connections in all, unless configured otherwise: with full buffers, each a longest page and a full pipeline, they cost
+/// about 600 MiB.
 pub const CONNECTION_COUNT_MAX: usize = 1024;
 /// Connections of one address: a browser opens six, a host may run several dozen peers.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
@@ -63,7 +66,8 @@ pub const LEASE_MIN: Duration = Duration::from_secs(5);
 pub const LEASE_MAX: Duration = Duration::from_secs(3600);
 /// The lease of an announcement that names none.
 pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
-/// Live announcements in all, unless configured otherwise: below 100 MiB.
+/// Live announcements in all, unless configured otherwise: below 100 MiB as peers write them, 500 MiB were all as long as
+/// they may be.
 pub const ANNOUNCEMENT_COUNT_MAX: usize = 100_000;
 /// Live announcements from one address, unless configured otherwise.
 pub const ANNOUNCEMENTS_PER_ADDRESS_MAX: usize = 1024;
@@ -80,17 +84,28 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(10);
 pub const PAGE_COUNT_DEFAULT: usize = 100;
 /// Peers in one page of a list at most.
 pub const PAGE_COUNT_MAX: usize = 500;
-/// Announcements looked at for one page: a rare service filter costs no more than this, the cursor goes on from there.
-pub const PAGE_SCAN_COUNT_MAX: usize = 5000;
+/// Announcements looked at for one page: a rare service filter costs no more than this (a tenth of a millisecond), the
+/// cursor goes on from there.
+pub const PAGE_SCAN_COUNT_MAX: usize = 1000;
+/// Bytes of statements in one page, up to one statement more: a full page of usual ones fits, and one of the longest does
+/// not make each connection cost megabytes.
+pub const PAGE_STATEMENT_LEN_MAX: usize = 128 * 1024;
 
 /// Bytes of an answer that a client reads: a full page of the longest statements, each byte escaped, with room to spare.
+/// Our own server ends its pages long before.
 pub const RESPONSE_LEN_MAX: usize = 8 * 1024 * 1024;
 /// From connecting to the last byte of an answer, unless configured otherwise.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Peers whose sequence a client remembers.
 pub const MEMORY_COUNT_MAX: usize = 65_536;
-/// Pages that a client reads of one list: an honest directory that is full needs a thousand.
-pub const PAGE_READ_COUNT_MAX: usize = 2000;
+/// Interim answers (status 1xx) before the real one: none is asked for.
+pub const INTERIM_COUNT_MAX: usize = 4;
+/// Pages that a client reads of one list: a full directory of the longest statements has 3,200.
+pub const PAGE_READ_COUNT_MAX: usize = 4000;
+/// Peers that a client takes from one list, those that it does not believe included: twice a full directory.
+pub const LIST_COUNT_MAX: usize = 2 * ANNOUNCEMENT_COUNT_MAX;
+/// From the first page of a list to the last: a directory that drips its pages is no use to anybody who waits.
+pub const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 /// First pause before announcing again after a failure; doubled each time, full jitter.
 pub const ANNOUNCE_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Longest pause before announcing again after a failure.
@@ -101,5 +116,7 @@ const _: () = assert!(BODY_LEN_MAX >= 2 * STATEMENT_LEN_MAX + 1024, "any stateme
 const _: () = assert!(PIPELINE_LEN_MAX > HEAD_LEN_MAX + BODY_LEN_MAX, "one whole request always fits");
 const _: () = assert!(LEASE_MIN.as_secs() <= LEASE_DEFAULT.as_secs() && LEASE_DEFAULT.as_secs() <= LEASE_MAX.as_secs());
 const _: () = assert!(PAGE_COUNT_DEFAULT <= PAGE_COUNT_MAX && PAGE_COUNT_MAX <= PAGE_SCAN_COUNT_MAX);
+const _: () = assert!(PAGE_STATEMENT_LEN_MAX >= PAGE_COUNT_MAX * 256, "a full page of usual statements fits");
+const _: () = assert!(PAGE_READ_COUNT_MAX * PAGE_STATEMENT_LEN_MAX >= ANNOUNCEMENT_COUNT_MAX * STATEMENT_LEN_MAX);
 const _: () = assert!(RESPONSE_LEN_MAX >= PAGE_COUNT_MAX * (2 * STATEMENT_LEN_MAX + 1024));
 const _: () = assert!(SEQUENCE_ADOPT_MAX <= SEQUENCE_MAX / 2 + 1);

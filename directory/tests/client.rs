@@ -178,6 +178,9 @@ fn a_list_in_circles_and_answers_that_are_none_are_errors() {
     let circle = json!({ "peers": [], "next": "aa" });
     let liar = Liar::new(vec![ok(&circle.to_string()); 2]);
     assert!(matches!(liar.client().list(&mut SequenceMemory::new()), Err(ClientError::Http { .. })));
+    let empty = json!({ "statement": "", "signature": "", "expires_in_ms": 0 });
+    let flood = Liar::one(json!({ "peers": vec![empty; 501], "next": null }));
+    assert!(matches!(flood.client().list(&mut SequenceMemory::new()), Err(ClientError::Http { .. })));
     let answers = [
         ok("hello"),
         ok("{}"),

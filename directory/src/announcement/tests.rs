@@ -186,6 +186,7 @@ fn a_withdrawal_says_that_it_is_one() {
     assert!(verify(format!("{{\"peer_id\":\"{id}\",\"sequence\":2,\"withdraw\":true}}")).is_ok());
     assert!(verify(format!("{{\"peer_id\":\"{id}\",\"sequence\":2,\"withdraw\":false}}")).is_err());
     assert!(verify(format!("{{\"peer_id\":\"{id}\",\"sequence\":2}}")).is_err());
+    assert!(verify(format!("[\"{id}\",2,true]")).is_err(), "members have names");
     assert!(verify(format!("{{\"peer_id\":\"{id}\",\"sequence\":0,\"withdraw\":true}}")).is_err());
 }
 
@@ -203,6 +204,7 @@ fn envelopes_are_read_strictly() {
     assert!(read(format!("{{\"signature\":\"{hex}\"}}")).is_err());
     let long = serde_json::json!("x".repeat(STATEMENT_LEN_MAX + 1)).to_string();
     assert!(read(format!("{{\"signature\":\"{hex}\",\"statement\":{long}}}")).is_err());
+    assert!(read(format!("[{statement},\"{hex}\"]")).is_err(), "an array is no envelope");
     assert!(SignedStatement::from_json("[".repeat(10_000).as_bytes()).is_err(), "depth is bounded");
 }
 

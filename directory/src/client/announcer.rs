@@ -6,7 +6,9 @@
 use super::{Client, ClientError, Granted};
 use crate::announcement::{Announcement, Name, Withdrawal, next_sequence};
 use crate::interfaces::interface_ips;
-use crate::limits::{ADDRESS_COUNT_MAX, ANNOUNCE_PAUSE_MAX, ANNOUNCE_PAUSE_MIN, LEASE_MIN, SEQUENCE_ADOPT_MAX};
+use crate::limits::{
+    ADDRESS_COUNT_MAX, ANNOUNCE_PAUSE_MAX, ANNOUNCE_PAUSE_MIN, LEASE_MAX, LEASE_MIN, SEQUENCE_ADOPT_MAX,
+};
 use landline::Identity;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,8 +66,7 @@ pub enum AnnouncerEvent {
     Withdrawn(Result<(), ClientError>),
 }
 
-/// A running announcer. Dropping it withdraws the announcement and waits for that: no
-/// longer than two requests may take.
+/// A running announcer. Dropping it withdraws the announcement and waits for that: no longer than two requests may take.
 pub struct Announcer {
     stop: Option<Sender<()>>,
     last_sequence: Arc<AtomicU64>,
@@ -135,7 +136,7 @@ impl Worker {
                     failure_count = 0;
                     is_listed = true;
                     self.tell(AnnouncerEvent::Announced(granted));
-                    renewal_pause(&granted)
+                    renewal_pause(&granted, self.plan.lease)
                 }
                 Err(error) => {
                     let retry_in = retry_pause(&error, failure_count);
@@ -214,13 +215,15 @@ impl Worker {
     }
 }
 
-/// When the directory says, within reason: a lying one must not make us rush or sleep.
-fn renewal_pause(granted: &Granted) -> Duration {
-    let third = granted.expires_in / 3;
+/// When the directory says, within reason: a lying one must not make us rush or sleep. No lease is longer than the one that
+/// was asked for, whatever it says.
+fn renewal_pause(granted: &Granted, asked: Duration) -> Duration {
+    let third = granted.expires_in.min(asked.clamp(LEASE_MIN, LEASE_MAX)) / 3;
     granted.renew_after.clamp(third / 2, third + third / 2).max(LEASE_MIN / 10)
 }
 
-/// Exponential back-off with full jitter, and never sooner than the directory asks.
+/// Exponential back-off with full jitter, behind the time that the directory asks for, as far as that is within our own
+/// longest pause.
 fn retry_pause(error: &ClientError, failure_count: u32) -> Duration {
     let longest = ANNOUNCE_PAUSE_MIN.saturating_mul(1 << failure_count.min(16)).min(ANNOUNCE_PAUSE_MAX);
     let asked = match error {
@@ -241,10 +244,13 @@ mod tests {
 
     #[test]
     fn a_directory_can_neither_rush_nor_put_off_the_renewal() {
-        let granted = |renew_after| Granted { is_new: true, expires_in: Duration::from_secs(60), renew_after };
-        assert_eq!(renewal_pause(&granted(Duration::from_secs(21))), Duration::from_secs(21));
-        assert_eq!(renewal_pause(&granted(Duration::ZERO)), Duration::from_secs(10));
-        assert_eq!(renewal_pause(&granted(Duration::MAX)), Duration::from_secs(30));
+        let lease = Duration::from_secs(60);
+        let pause = |expires_in, renew_after| renewal_pause(&Granted { is_new: true, expires_in, renew_after }, lease);
+        assert_eq!(pause(lease, Duration::from_secs(21)), Duration::from_secs(21));
+        assert_eq!(pause(lease, Duration::ZERO), Duration::from_secs(10));
+        assert_eq!(pause(lease, Duration::MAX), Duration::from_secs(30));
+        assert_eq!(pause(Duration::MAX, Duration::MAX), Duration::from_secs(30), "a lease that nobody asked for");
+        assert_eq!(pause(Duration::ZERO, Duration::ZERO), LEASE_MIN / 10);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The blocking client of a directory, which believes nothing that it has not verified.
 //!
 //! An announcement that it returns is signed by the peer that it names, is the one that was asked for, and is not older
-//! than what was seen of that peer before. Each request has a connection of its own and one absolute time limit.
+//! than what was seen of that peer before. Each request has a connection of its own and one absolute time limit, from
+//! connecting on; looking up a host name takes as long as the system lets it.
 
 mod announcer;
 mod error;
@@ -15,12 +16,12 @@ pub use memory::SequenceMemory;
 pub use url::{DirectoryUrl, UrlError};
 
 use crate::announcement::{Announcement, Name, SignedStatement};
-use crate::limits::{CLIENT_TIMEOUT, PAGE_COUNT_MAX, PAGE_READ_COUNT_MAX};
+use crate::limits::{CLIENT_TIMEOUT, LIST_COUNT_MAX, LIST_TIMEOUT, PAGE_COUNT_MAX, PAGE_READ_COUNT_MAX};
 use exchange::{Answer, ExchangeError, exchange};
 use landline::PeerId;
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Asks one directory.
 #[derive(Clone, Debug)]
@@ -162,10 +163,14 @@ impl Client {
     pub fn list(&self, memory: &mut SequenceMemory) -> Result<PeerList, ClientError> {
         let mut list = PeerList::default();
         let mut after: Option<Name> = None;
+        let deadline = Instant::now() + LIST_TIMEOUT;
         for _ in 0..PAGE_READ_COUNT_MAX {
             let cursor = after.as_ref().map(|name| format!("&cursor={name}")).unwrap_or_default();
             let path = format!("/v1/peers?limit={PAGE_COUNT_MAX}{cursor}");
             let page: PageBody = self.expect(&self.request("GET", &path, None)?, &[200])?;
+            if page.peers.len() > PAGE_COUNT_MAX {
+                return Err(self.http_error("its page is longer than was asked for"));
+            }
             for body in page.peers {
                 let last = list.peers.last().map(|last| &last.announcement.name);
                 let rises = |announcement: &Announcement| last.is_none_or(|last| *last < announcement.name);
@@ -180,6 +185,9 @@ impl Client {
                 return Err(self.http_error("its list runs in circles"));
             }
             after = Some(next);
+            if list.peers.len() + list.refused.len() > LIST_COUNT_MAX || Instant::now() >= deadline {
+                break;
+            }
         }
         Err(self.http_error("its list has no end"))
     }

@@ -5,7 +5,7 @@
 
 use super::routes::Service;
 use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Response, Tail, Version};
-use crate::limits::{OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
+use crate::limits::{ANSWER_BUDGET_COUNT, OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
 use bytes::{Buf, BytesMut};
 use landline::reactor::{Outbox, SocketEnd, Transmit};
 use std::fmt;
@@ -28,6 +28,10 @@ pub(super) struct HttpConnection {
     backlog: BytesMut,
     /// Answers that are not in the outbox yet.
     output: BytesMut,
+    /// Requests that may still be answered in the turn at this instant.
+    ration: (Instant, usize),
+    /// The ration is used up and requests may wait in the backlog.
+    is_rationed: bool,
     /// No further request is taken.
     is_ending: bool,
     has_eof: bool,
@@ -58,6 +62,8 @@ impl HttpConnection {
             parser: RequestParser::new(),
             backlog: BytesMut::new(),
             output: BytesMut::new(),
+            ration: (now, ANSWER_BUDGET_COUNT),
+            is_rationed: false,
             is_ending: false,
             has_eof: false,
             patience,
@@ -116,7 +122,7 @@ impl HttpConnection {
         if is_out {
             self.output = BytesMut::new();
         }
-        let is_last = self.is_ending || self.has_eof || service.is_draining();
+        let is_last = self.is_ending || (self.has_eof && !self.is_rationed) || service.is_draining();
         if !outbox.is_empty() || is_last {
             self.response_since = Some(now);
         } else if self.response_since.take().is_some() {
@@ -156,6 +162,11 @@ impl HttpConnection {
         !self.output.is_empty()
     }
 
+    /// Whether requests wait for `poll_transmit` in the next turn.
+    pub(super) fn is_rationed(&self) -> bool {
+        self.is_rationed
+    }
+
     fn answer_backlog(&mut self, service: &mut Service, now: Instant) -> bool {
         let mut backlog = std::mem::take(&mut self.backlog);
         let answered = self.answer(&mut backlog, service, now);
@@ -165,14 +176,18 @@ impl HttpConnection {
         answered
     }
 
-    /// Answers the requests at the front of `source` until the answers pile up.
+    /// Answers the requests at the front of `source` until the answers pile up or the turn's ration is used up.
     fn answer(&mut self, source: &mut BytesMut, service: &mut Service, now: Instant) -> bool {
         let mut answered = false;
-        while !self.is_ending && self.output.len() < OUTPUT_LEN_HIGH {
+        if self.ration.0 != now {
+            self.ration = (now, ANSWER_BUDGET_COUNT);
+        }
+        while !self.is_ending && self.ration.1 > 0 && self.output.len() < OUTPUT_LEN_HIGH {
             match self.parser.poll_request(source) {
                 Ok(Some(request)) => {
                     self.respond(&request, service, now);
                     self.request_since = None;
+                    self.ration.1 -= 1;
                     answered = true;
                 }
                 Ok(None) => {
@@ -187,6 +202,7 @@ impl HttpConnection {
         if self.is_ending {
             source.clear();
         }
+        self.is_rationed = self.ration.1 == 0 && !source.is_empty();
         if self.request_since.is_none() && (!source.is_empty() || self.parser.is_in_body()) {
             self.request_since = Some(now);
         }

@@ -261,8 +261,11 @@ impl Protocol for Server {
         Ok(())
     }
 
-    fn poll_transmit(&mut self, _token: Token, seat: &mut Seat, outbox: &mut Outbox, turn: &mut Turn) -> Transmit {
+    fn poll_transmit(&mut self, token: Token, seat: &mut Seat, outbox: &mut Outbox, turn: &mut Turn) -> Transmit {
         let transmit = seat.http.poll_transmit(outbox, &mut self.service, turn.now());
+        if seat.http.is_rationed() {
+            turn.flush(token);
+        }
         if transmit == Transmit::Finish && self.service.is_draining() {
             // Stopping does not wait for clients that keep their side open.
             self.roster.leave(seat.order);

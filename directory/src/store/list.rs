@@ -5,7 +5,7 @@
 
 use super::{Entry, Store};
 use crate::announcement::Name;
-use crate::limits::{PAGE_COUNT_DEFAULT, PAGE_SCAN_COUNT_MAX};
+use crate::limits::{PAGE_COUNT_DEFAULT, PAGE_SCAN_COUNT_MAX, PAGE_STATEMENT_LEN_MAX};
 use landline::PeerId;
 use std::ops::Bound;
 use std::time::Instant;
@@ -39,12 +39,15 @@ pub(crate) struct Page<'a> {
 }
 
 impl Store {
-    /// A page of the live announcements that `query` asks for. Looks at no more than `PAGE_SCAN_COUNT_MAX` of them.
+    /// A page of the live announcements that `query` asks for. Looks at no more than `PAGE_SCAN_COUNT_MAX` of them, and
+    /// ends with the one that brings their statements to `PAGE_STATEMENT_LEN_MAX`.
     pub(crate) fn list(&self, query: &Query, now: Instant) -> Page<'_> {
         let mut page = Page { entries: Vec::new(), next: None };
         let mut last: Option<&Name> = None;
+        let mut statement_len = 0;
         for (scanned, (name, peer_id)) in self.names_from(query).enumerate() {
-            if page.entries.len() == query.count_max || scanned == PAGE_SCAN_COUNT_MAX {
+            let is_full = page.entries.len() == query.count_max || statement_len >= PAGE_STATEMENT_LEN_MAX;
+            if is_full || scanned == PAGE_SCAN_COUNT_MAX {
                 page.next = last.cloned();
                 break;
             }
@@ -53,6 +56,7 @@ impl Store {
                 query.service.as_ref().is_none_or(|service| entry.services.iter().any(|other| other == service))
             };
             if let Some(entry) = self.by_id(*peer_id, now).filter(is_wanted) {
+                statement_len += entry.signed.statement().len();
                 page.entries.push((*peer_id, entry));
             }
         }

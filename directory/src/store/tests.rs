@@ -246,3 +246,21 @@ fn pages_follow_one_another_without_gap_or_repetition() {
     assert!(bench.store.list(&behind, bench.at(0)).entries.is_empty());
     bench.check_empty();
 }
+
+#[test]
+fn a_page_of_long_statements_ends_early_and_the_next_goes_on() {
+    let mut bench = Bench::new();
+    let names: Vec<String> = (0..100).map(|number| format!("peer-{number:02}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let alike = announcement(number as u16, name, 1);
+        let json = alike.sign(&identity(number as u16)).unwrap().statement().to_owned();
+        let long = json.clone() + &" ".repeat(crate::limits::STATEMENT_LEN_MAX - json.len());
+        let signed = SignedStatement::from_parts(long, &"0".repeat(128)).unwrap();
+        bench.store.announce(&alike, signed, HERE, bench.start).unwrap();
+    }
+    let first = bench.store.list(&Query::default(), bench.at(0));
+    assert_eq!(first.entries.len(), crate::limits::PAGE_STATEMENT_LEN_MAX / crate::limits::STATEMENT_LEN_MAX);
+    let second = bench.store.list(&Query { after: first.next, ..Query::default() }, bench.at(0));
+    assert_eq!(second.entries[0].1.name().as_str(), names[first.entries.len()]);
+    bench.check_empty();
+}
