@@ -59,13 +59,13 @@ fn drive(mut stream: TcpStream, local: &Local, mut session: Session) -> Result<(
 
 fn react(link: &mut Link, event: Event) -> Result<(), Box<dyn Error>> {
     let is_asker = link.peer().role == Role::Initiator;
+    link.event_taken(&event, Instant::now());
     match event {
         Event::LinkUp { .. } if is_asker => {
             let channel = link.open_channel("example.shout/1", Priority::Normal)?;
             link.send(channel, Bytes::from_static(b"is anybody there?"))?;
         }
         Event::Messages(batch) => {
-            link.taken(&batch, Instant::now());
             for message in batch.iter() {
                 println!("{}: {}", link.peer().id.short(), String::from_utf8_lossy(message));
                 if is_asker {

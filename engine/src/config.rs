@@ -84,6 +84,13 @@ impl Config {
             (self.channel_window_len <= MESSAGE_LEN_CEILING, "channel_window_len is above 1 GiB"),
             (self.low_water_len < self.high_water_len, "low_water_len is not below high_water_len"),
             (self.low_water_len > 0, "low_water_len is 0"),
+            (self.keepalive > Duration::ZERO, "keepalive is 0"),
+            (self.handshake_timeout > Duration::ZERO, "handshake_timeout is 0"),
+            (self.dial_timeout > Duration::ZERO, "dial_timeout is 0"),
+            (
+                self.reactor.connection_count_max > self.half_open_count_max,
+                "reactor.connection_count_max leaves no room beside half_open_count_max",
+            ),
             (self.dead_after > self.keepalive, "dead_after is not above keepalive"),
             (self.half_open_count_max > 0 && self.half_open_per_address_max > 0, "no half-open connection is allowed"),
             (self.link_count_max > 0, "link_count_max is 0"),

@@ -14,7 +14,7 @@ use crate::error::{Error, Goodbye, Misuse};
 use crate::event::{DialId, LinkId};
 use crate::frame::{ChannelId, Priority};
 use crate::identity::{Identity, PeerId};
-use crate::limits::{COMMAND_COUNT_MAX, EVENT_COUNT_MAX};
+use crate::limits::{COMMAND_COUNT_MAX, EVENT_COUNT_MAX, REQUEST_COUNT_MAX};
 use crate::link::LinkStats;
 use crate::links::{Attached, Command, Dial, Links, Port};
 use crate::reactor::{Parking, Reactor, Wake};
@@ -27,9 +27,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Requests to the reactor's thread itself that may wait.
-const REQUEST_COUNT_MAX: usize = 64;
 
 /// A handle to a node whose links live on a thread of their own. When the last clone goes, the links end with
 /// `Stopping` and the thread stops; call [`drain`](Engine::drain) first to end in order.

@@ -108,6 +108,22 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The link that it is about; a dial that failed never had one.
+    pub fn link(&self) -> Option<LinkId> {
+        match self {
+            Event::LinkUp { link, .. }
+            | Event::LinkDown { link, .. }
+            | Event::ChannelOpened { link, .. }
+            | Event::ChannelFinished { link, .. }
+            | Event::ChannelReset { link, .. }
+            | Event::Writable { link } => Some(*link),
+            Event::Messages(batch) => Some(batch.link),
+            Event::DialFailed { .. } => None,
+        }
+    }
+}
+
 /// What became of a channel's messages when its link ended. Counts of messages, in the order in which they were sent:
 /// first the confirmed ones, then those of which it is not known whether they arrived, then those never sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

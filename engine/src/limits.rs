@@ -3,7 +3,7 @@
 //! Nothing in the engine grows because a peer says so: a queue, buffer, loop or wait takes its end from here or from a
 //! `Config` field whose default stands here. Relations between bounds are asserted at compile time below.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of a record header: type (u8) and length (u24).
 pub const RECORD_HEADER_LEN: usize = 4;
@@ -50,8 +50,11 @@ pub const READ_LEN_MAX: usize = 128 * 1024;
 pub const READ_BUDGET_LEN: usize = 512 * 1024;
 /// Bytes written to one connection in one turn before the others have theirs.
 pub const WRITE_BUDGET_LEN: usize = 1024 * 1024;
-/// Connections accepted by one listener in one turn.
-pub const ACCEPT_BUDGET_COUNT: usize = 64;
+/// Connections accepted in one turn: as many as the turn's handshake steps can serve, so that those who wait do so in
+/// the kernel's queue and are not evicted before they were heard.
+pub const ACCEPT_BUDGET_COUNT: usize = HANDSHAKE_BUDGET_COUNT / 2;
+/// Kernel queue of connections that nobody has accepted yet.
+pub const BACKLOG_COUNT: i32 = 1024;
 /// Dials started in one turn.
 pub const DIAL_BUDGET_COUNT: usize = 64;
 /// Readiness events taken from the kernel in one poll.
@@ -95,6 +98,8 @@ pub const PONG_COUNT_MAX: usize = 16;
 pub const HIGH_WATER_LEN: usize = 4 * 1024 * 1024;
 /// Queued bytes of a link below which a refused sender hears `Writable`.
 pub const LOW_WATER_LEN: usize = 1024 * 1024;
+/// Messages that are less than one part in so many of their record are copied out of it.
+pub const SHARED_PART_MIN: usize = 4;
 /// An acknowledgement waits at most this long for company.
 pub const CREDIT_DELAY: Duration = Duration::from_millis(25);
 
@@ -124,17 +129,33 @@ pub const HALF_OPEN_COUNT_MAX: usize = 1024;
 pub const HALF_OPEN_PER_ADDRESS_MAX: usize = 64;
 /// Public-key operations for strangers in one turn: about 5 ms of one core, so that established links keep their pace.
 pub const HANDSHAKE_BUDGET_COUNT: usize = 16;
+/// Handshake steps of one address in one turn while others wait too: a quarter, so that one host cannot take all.
+pub const HANDSHAKE_BUDGET_PER_ADDRESS: usize = HANDSHAKE_BUDGET_COUNT / 4;
+/// Bytes of a responder's rejection that are shown to people.
+pub const REJECT_TEXT_MAX: usize = 200;
 /// Links of one reactor.
 pub const LINK_COUNT_MAX: usize = CONNECTION_COUNT_MAX;
 
 /// Commands that cross to a reactor thread before senders see `Full`.
 pub const COMMAND_COUNT_MAX: usize = 4096;
+/// Requests to a reactor's thread itself that may wait.
+pub const REQUEST_COUNT_MAX: usize = 64;
 /// Commands taken in one turn, so that a busy app cannot starve the sockets.
 pub const COMMAND_BUDGET_COUNT: usize = 1024;
 /// Events that cross to the app before they wait in the reactor, where credit bounds them.
 pub const EVENT_COUNT_MAX: usize = 4096;
 /// Batches whose credit an app thread returns in one command.
 pub const TAKEN_BATCH_COUNT: usize = 16;
+/// Credit that an app thread returns at once: a quarter of a channel's usual window.
+pub const TAKEN_CHARGE_MAX: u64 = CHANNEL_WINDOW_LEN as u64 / 4;
+
+/// Far enough to be never, near enough for every clock: what a configured duration that means "never" comes to.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The instant `after` from `now`; durations too long for the clock mean never.
+pub(crate) fn deadline(now: Instant, after: Duration) -> Instant {
+    now + after.min(NEVER)
+}
 
 const _: () = assert!(SEALED_LEN_MAX == 66_576);
 const _: () = assert!(SEALED_LEN_MAX < 1 << 24, "the length field has 24 bits");

@@ -7,12 +7,9 @@
 use crate::error::{CloseReason, PeerFault, harmless};
 use crate::handshake::{AwaitLast, AwaitReply, Initiator, Local, Outcome, PREFACE, Peer, Responder, SUITE};
 use crate::identity::PeerId;
-use crate::limits::RECORD_HEADER_LEN;
+use crate::limits::{RECORD_HEADER_LEN, REJECT_TEXT_MAX};
 use crate::record::{Opener, RecordType, Sealer, decode_header, encode_header};
 use bytes::{Buf, BytesMut};
-
-/// Bytes of a rejection that are shown to people.
-const REJECT_TEXT_MAX: usize = 200;
 
 /// The state of one connection.
 pub struct Session {

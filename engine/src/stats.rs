@@ -9,6 +9,8 @@ pub use crate::reactor::ReactorStats;
 pub struct Stats {
     /// The I/O loop's.
     pub reactor: ReactorStats,
+    /// All links since the start together: counters of every one, levels of those that are there.
+    pub links: LinkStats,
     /// Links now.
     pub link_count: usize,
     /// Connections whose peer is not identified yet.

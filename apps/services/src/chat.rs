@@ -6,7 +6,7 @@
 //! | kind | name | what follows |
 //! |---|---|---|
 //! | `0x01` | TEXT | a line of chat: 0 to 16,384 bytes of UTF-8 |
-//! | `0x02` | NAME | who I say I am: a name as a directory takes it, 2 to 63 of `a-z 0-9 . _ -` |
+//! | `0x02` | NAME | who I say I am: a name as a directory takes it, 2 to 63 of `a-z 0-9 . _ -`, one of them a letter or digit |
 //!
 //! A name is a claim: only the identity of the link is proven. Show it with a question mark unless it is pinned.
 
@@ -95,6 +95,7 @@ pub fn decode(message: &[u8]) -> Result<ChatMessage<'_>, ChatFault> {
 pub fn is_name(name: &str) -> bool {
     (CHAT_NAME_MIN..=CHAT_NAME_MAX).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+        && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn encode(kind: u8, body: &str) -> Bytes {
@@ -146,6 +147,7 @@ mod tests {
         assert_eq!(decode(&[1; CHAT_TEXT_MAX + 2]), Err(ChatFault::TooLong));
         assert_eq!(encode_text(&"x".repeat(CHAT_TEXT_MAX + 1)), Err(ChatFault::TooLong));
         assert_eq!(encode_name("a"), Err(ChatFault::NotAName));
+        assert_eq!(encode_name(".."), Err(ChatFault::NotAName));
         assert_eq!(encode_name(&"a".repeat(64)), Err(ChatFault::NotAName));
     }
 

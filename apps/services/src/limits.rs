@@ -30,5 +30,6 @@ pub const WAITING_MESSAGE_COUNT_MAX: usize = 256;
 pub const LINES_PER_LINK_MAX: usize = 64;
 
 const _: () = assert!(FILE_PAYLOAD_MAX + crate::files::DATA_HEADER_LEN == FILE_MESSAGE_MAX);
-const _: () = assert!(FILE_NAME_MAX <= u16::MAX as usize && FAILURE_TEXT_MAX <= u16::MAX as usize);
+const _: () = assert!(FILE_NAME_MAX <= u16::MAX as usize, "name lengths have 16 bits");
+const _: () = assert!(FAILURE_TEXT_MAX <= u16::MAX as usize, "text lengths have 16 bits");
 const _: () = assert!(CHAT_NAME_MAX < CHAT_TEXT_MAX);

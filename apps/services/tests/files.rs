@@ -1,5 +1,7 @@
 //! Sender and receiver joined by queues: no sockets, a real disk.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read};
@@ -363,6 +365,19 @@ fn a_sender_that_breaks_the_rules_is_told_and_its_file_removed() {
     assert_eq!(fails_with(5, &[data(0, b"12345"), end(4, &hash)]), Code::Mismatch);
     assert_eq!(fails_with(6, &[data(0, b"12345"), end(5, &hash)]), Code::Mismatch);
     assert_eq!(fails_with(5, &[wire::encode_accept(1).to_vec()]), Code::Protocol);
+}
+
+#[test]
+fn data_or_an_end_before_the_offer_is_taken_ends_the_transfer() {
+    for message in [data(0, b"early"), wire::encode_end(1, 5, &[0; 32]).to_vec()] {
+        let directory = TempDir::new().unwrap();
+        let mut taker = receiver(directory.path(), Existing::Rename);
+        taker.handle_message(&wire::encode_offer(1, &offer("a", 5))).unwrap();
+        let event = taker.handle_message(&message).unwrap();
+        assert!(matches!(event, Some(Received::Failed { failure, .. }) if failure.code == Code::Protocol));
+        assert_eq!(taker.accept(), None, "there is nothing left to accept");
+        assert!(taker.is_idle() && names(directory.path()).is_empty());
+    }
 }
 
 #[test]

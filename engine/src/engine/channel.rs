@@ -9,7 +9,7 @@ use crate::links::{Attached, Command, Gauge};
 use bytes::Bytes;
 use crossbeam_channel::TrySendError;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One channel of a link, for sending. Any thread may hold a clone.
 #[derive(Clone)]
@@ -17,14 +17,15 @@ pub struct Channel {
     link: LinkId,
     channel: ChannelId,
     gauge: Arc<Gauge>,
+    closed: Arc<AtomicBool>,
     message_len_max: usize,
     queues: Queues,
 }
 
 impl Channel {
     pub(super) fn new(link: LinkId, attached: Attached, queues: Queues) -> Channel {
-        let Attached { channel, gauge, message_len_max } = attached;
-        Channel { link, channel, gauge, message_len_max, queues }
+        let Attached { channel, gauge, closed, message_len_max } = attached;
+        Channel { link, channel, gauge, closed, message_len_max, queues }
     }
 
     /// Its link.
@@ -101,6 +102,7 @@ impl Channel {
     /// # Errors
     /// An engine that has stopped.
     pub fn finish(&self) -> Result<(), Error> {
+        self.closed.store(true, Ordering::Release);
         self.queues.command(Command::Finish { link: self.link, channel: self.channel })
     }
 
@@ -109,6 +111,7 @@ impl Channel {
     /// # Errors
     /// An engine that has stopped.
     pub fn reset(&self, code: u32) -> Result<(), Error> {
+        self.closed.store(true, Ordering::Release);
         self.queues.command(Command::Reset { link: self.link, channel: self.channel, code })
     }
 
@@ -116,7 +119,7 @@ impl Channel {
     fn enter(&self, len: usize, charge: u64) -> Result<(), BatchError> {
         if len > self.message_len_max {
             Err(BatchError::TooLarge)
-        } else if self.gauge.is_closed() {
+        } else if self.gauge.is_closed() || self.closed.load(Ordering::Acquire) {
             Err(BatchError::Closed)
         } else if self.gauge.try_enter(charge) {
             Ok(())

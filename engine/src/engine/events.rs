@@ -2,15 +2,12 @@
 
 use super::Queues;
 use crate::event::Event;
-use crate::limits::{CHANNEL_WINDOW_LEN, TAKEN_BATCH_COUNT};
+use crate::limits::{TAKEN_BATCH_COUNT, TAKEN_CHARGE_MAX};
 use crate::links::{Command, Taken};
 use crate::reactor::Parking;
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// Credit returned in one command at the latest when so much has been taken: a quarter of a channel's window.
-const TAKEN_CHARGE_MAX: u64 = CHANNEL_WINDOW_LEN as u64 / 4;
 
 /// The events of an engine. Taking messages returns their credit to the sender; a program that stops taking stops its
 /// senders.

@@ -227,3 +227,66 @@ fn misuse_is_named() {
     let busy = a.listen(address);
     assert!(matches!(busy, Err(Error::Io(error)) if error.kind() == io::ErrorKind::AddrInUse));
 }
+
+#[test]
+fn a_channel_that_is_gone_says_so() {
+    let ((a, _a_events), (b, b_events), link) = linked(Config::default());
+    let channel = a.open_channel(link, "test/1", Priority::Normal).expect("a channel");
+    channel.send("hello".into()).expect("room");
+    wait(&b_events, |event| match event {
+        Event::ChannelOpened { link, channel, .. } => Some(b.channel(link, channel).expect("it is there")),
+        _ => None,
+    })
+    .reset(7)
+    .expect("the engine runs");
+    let until = Instant::now() + PATIENCE;
+    while channel.send("anybody?".into()).is_ok() {
+        assert!(Instant::now() < until, "a channel that was reset takes messages for ever");
+        std::thread::yield_now();
+    }
+    let finished = a.open_channel(link, "test/1", Priority::Normal).expect("a channel");
+    finished.finish().expect("the engine runs");
+    assert!(matches!(finished.send("more".into()), Err(SendError::Closed(_))));
+}
+
+#[test]
+fn what_was_taken_is_accounted_for_when_the_link_ends_under_load() {
+    let ((a, a_events), (b, _b_events), link) = linked(Config::default());
+    let channel = a.open_channel(link, "test/1", Priority::Normal).expect("a channel");
+    let sender = std::thread::spawn(move || {
+        let mut taken = 0u64;
+        loop {
+            match channel.send(Bytes::from_static(b"x")) {
+                Ok(()) => taken += 1,
+                Err(SendError::Closed(_)) => return taken,
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    });
+    // The reader stops: what is sent piles up on this side, in both queues.
+    let until = Instant::now() + PATIENCE;
+    while a.link_stats(link).expect("the link is there").queued_len == 0 {
+        assert!(Instant::now() < until, "nothing piles up");
+    }
+    drop(b);
+    let undelivered = wait(&a_events, |event| match event {
+        Event::LinkDown { undelivered, .. } => Some(undelivered),
+        _ => None,
+    });
+    let taken = sender.join().expect("the sender ends");
+    let counted: u64 = undelivered.iter().map(|entry| entry.confirmed + entry.unknown + entry.unsent).sum();
+    assert_eq!(counted, taken);
+}
+
+#[test]
+fn for_ever_is_a_duration_like_any_other() {
+    let for_ever = Config {
+        keepalive: Duration::MAX / 4,
+        dead_after: Duration::MAX,
+        handshake_timeout: Duration::MAX,
+        dial_timeout: Duration::MAX,
+        ..Config::default()
+    };
+    let ((a, _a_events), _b, _link) = linked(for_ever);
+    assert!(a.drain(Duration::MAX).expect("the engine runs"));
+}

@@ -5,9 +5,11 @@
 
 use crate::error::PeerFault;
 use crate::frame::{ChannelId, Priority};
-use crate::limits::{MESSAGE_CHARGE, ONE_PASS_LEN_MIN, RECORD_PAYLOAD_MAX};
+use crate::limits::{MESSAGE_CHARGE, RECORD_PAYLOAD_MAX};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A channel of a link.
 pub(super) struct Channel {
@@ -28,6 +30,10 @@ pub(super) struct Outgoing {
     acknowledged_count: u64,
     used: u64,
     limit: u64,
+    /// A message is not cut finer than this for want of credit: a record's payload, where the window is that wide.
+    fragment_min: u64,
+    /// Set when nothing more is taken, for senders on other threads.
+    closed: Arc<AtomicBool>,
     pub(super) end: End,
     /// On its priority's queue, or waiting for link credit.
     pub(super) is_scheduled: bool,
@@ -71,6 +77,8 @@ impl Outgoing {
             acknowledged_count: 0,
             used: 0,
             limit,
+            fragment_min: limit.saturating_sub(MESSAGE_CHARGE).min(RECORD_PAYLOAD_MAX as u64),
+            closed: Arc::default(),
             end: End::Open,
             is_scheduled: false,
         }
@@ -80,8 +88,7 @@ impl Outgoing {
         self.messages.push_back(message);
     }
 
-    /// What comes next, as far as the channel's own credit goes. A message is not cut finer than into one-pass fragments
-    /// for want of credit: more will come.
+    /// What comes next, as far as the channel's own credit goes.
     pub(super) fn next(&self) -> Next {
         let Some(message) = self.messages.get(self.sent_count) else {
             return if self.end == End::Queued { Next::Finish } else { Next::Nothing };
@@ -89,7 +96,7 @@ impl Outgoing {
         let first = self.offset == 0;
         let left = message.len() - self.offset;
         let credit = (self.limit - self.used).saturating_sub(if first { MESSAGE_CHARGE } else { 0 });
-        let wanted = left.min(ONE_PASS_LEN_MIN) as u64;
+        let wanted = (left as u64).min(self.fragment_min);
         if credit < wanted || (first && self.limit - self.used < MESSAGE_CHARGE) {
             return Next::NoCredit;
         }
@@ -138,6 +145,15 @@ impl Outgoing {
         self.messages.iter().take(self.sent_count).map(|message| charge(message.len())).sum()
     }
 
+    /// Tells senders on other threads that nothing more is taken.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn closed_flag(&self) -> Arc<AtomicBool> {
+        self.closed.clone()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.messages.is_empty() && self.end != End::Queued
     }
@@ -157,6 +173,12 @@ impl Outgoing {
     #[cfg(test)]
     pub(super) fn accounts_of_test(&self) -> (u64, u64, u64) {
         (self.used, self.limit, self.message_count())
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

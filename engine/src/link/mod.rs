@@ -20,13 +20,15 @@ use crate::event::{Batch, DialId, Event, LinkId, Undelivered};
 use crate::frame::{self, ChannelId, Priority, Resume};
 use crate::handshake::{Grants, Instance, Peer, Role};
 use crate::identity::PeerId;
-use crate::limits::{CHANNEL_COUNT_MAX, MESSAGE_CHARGE};
+use crate::limits::{CHANNEL_COUNT_MAX, LINGER, MESSAGE_CHARGE, deadline};
 use bytes::Bytes;
 pub(crate) use channel::charge;
 use channel::{Channel, End};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// What a link is told of itself at its birth.
@@ -102,6 +104,30 @@ pub struct LinkStats {
     pub rtt: Option<Duration>,
 }
 
+impl LinkStats {
+    /// The sum of two links' counters and levels; a sum has no round trip.
+    pub(crate) fn plus(&self, other: &LinkStats) -> LinkStats {
+        LinkStats {
+            messages_out: self.messages_out + other.messages_out,
+            messages_in: self.messages_in + other.messages_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+            bytes_in: self.bytes_in + other.bytes_in,
+            records_out: self.records_out + other.records_out,
+            records_in: self.records_in + other.records_in,
+            queued_len: self.queued_len + other.queued_len,
+            unacknowledged_len: self.unacknowledged_len + other.unacknowledged_len,
+            untaken_len: self.untaken_len + other.untaken_len,
+            channel_count: self.channel_count + other.channel_count,
+            rtt: None,
+        }
+    }
+
+    /// The counters without the levels: what remains of a link that has ended.
+    pub(crate) fn ended(self) -> LinkStats {
+        LinkStats { queued_len: 0, unacknowledged_len: 0, untaken_len: 0, channel_count: 0, rtt: None, ..self }
+    }
+}
+
 /// The lasting relation with one running peer.
 pub struct Link {
     setup: LinkSetup,
@@ -151,6 +177,8 @@ enum Phase {
     Over {
         reason: CloseReason,
         was_up: bool,
+        /// By then the goodbye has gone out, or the connection is closed without it.
+        until: Option<Instant>,
     },
 }
 
@@ -262,6 +290,7 @@ impl Link {
         let channel = &mut self.channels[index];
         if channel.outgoing.end == End::Open {
             channel.outgoing.end = End::Queued;
+            channel.outgoing.close();
             self.transmit.schedule(index, channel);
         }
         Ok(())
@@ -280,8 +309,18 @@ impl Link {
         Ok(())
     }
 
+    /// The app has taken this event. Messages give their credit back to the sender; a peer that makes more events about
+    /// channels than the app takes is cut off. To be called for each event that came from this link.
+    pub fn event_taken(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Messages(batch) => self.taken(batch, now),
+            Event::ChannelOpened { .. } | Event::ChannelFinished { .. } | Event::ChannelReset { .. } => self.noticed(),
+            _ => {}
+        }
+    }
+
     /// The app has taken this batch: its credit goes back to the sender.
-    pub fn taken(&mut self, batch: &Batch, now: Instant) {
+    pub(crate) fn taken(&mut self, batch: &Batch, now: Instant) {
         self.taken_charge(batch.channel, batch.charge(), now);
     }
 
@@ -296,39 +335,39 @@ impl Link {
     }
 
     /// The app has taken a [`Event::ChannelOpened`], `ChannelFinished` or `ChannelReset`.
-    pub fn noticed(&mut self) {
+    pub(crate) fn noticed(&mut self) {
         self.notice_count = self.notice_count.saturating_sub(1);
     }
 
     /// Begins to drain: nothing new is taken, what is queued goes out and is acknowledged, then the link ends in order.
     pub fn close(&mut self, now: Instant, limit: Duration) {
         match self.phase {
-            Phase::Up => self.phase = Phase::Draining { until: now + limit, limit },
-            Phase::Opening => self.end(Goodbye::Done, ""),
+            Phase::Up => self.phase = Phase::Draining { until: deadline(now, limit), limit },
+            Phase::Opening => self.end(Goodbye::Done, "", now),
             Phase::Draining { .. } | Phase::Over { .. } => {}
         }
     }
 
     /// Ends the link now, saying why; what is queued stays unsent.
-    pub fn end(&mut self, code: Goodbye, text: &str) {
-        self.over(CloseReason::Goodbye { by: Side::Local, code, text: text.to_owned() }, code, text);
+    pub fn end(&mut self, code: Goodbye, text: &str, now: Instant) {
+        self.over(CloseReason::Goodbye { by: Side::Local, code, text: text.to_owned() }, code, text, now);
     }
 
     /// Ends the link because the peer broke the protocol, and tells it so.
-    pub fn fail(&mut self, fault: PeerFault) {
+    pub fn fail(&mut self, fault: PeerFault, now: Instant) {
         let text = fault.to_string();
-        self.over(CloseReason::Peer(fault), Goodbye::ProtocolError, &text);
+        self.over(CloseReason::Peer(fault), Goodbye::ProtocolError, &text, now);
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is next due.
     pub fn deadline(&self) -> Option<Instant> {
         let draining = match self.phase {
             Phase::Draining { until, .. } => Some(until),
-            Phase::Over { .. } => return None,
+            Phase::Over { until, .. } => return until,
             Phase::Opening | Phase::Up => None,
         };
-        let ping = self.may_ping().then(|| self.last_heard + self.tuning.keepalive);
-        let dead = Some(self.last_heard + self.tuning.dead_after);
+        let ping = self.may_ping().then(|| deadline(self.last_heard, self.tuning.keepalive));
+        let dead = Some(deadline(self.last_heard, self.tuning.dead_after));
         [draining, ping, dead, self.transmit.credit_deadline()].into_iter().flatten().min()
     }
 
@@ -336,9 +375,12 @@ impl Link {
     /// may be output.
     ///
     /// # Errors
-    /// The peer is silent for too long: the connection is to be closed without another word.
+    /// The peer is silent for too long, or has not taken our goodbye: the connection is to be closed without another word.
     pub fn handle_deadline(&mut self, now: Instant) -> Result<(), CloseReason> {
-        if now >= self.last_heard + self.tuning.dead_after {
+        if let Phase::Over { reason, until, .. } = &self.phase {
+            return if until.is_some_and(|until| now >= until) { Err(reason.clone()) } else { Ok(()) };
+        }
+        if now >= deadline(self.last_heard, self.tuning.dead_after) {
             let reason = CloseReason::Timeout(Timeout::Silence(self.tuning.dead_after));
             self.settle(reason.clone());
             return Err(reason);
@@ -347,9 +389,9 @@ impl Link {
             && now >= until
         {
             let reason = CloseReason::Timeout(Timeout::Drain(limit));
-            self.over(reason, Goodbye::Stopping, "draining took too long");
+            self.over(reason, Goodbye::Stopping, "draining took too long", now);
         }
-        if self.may_ping() && now >= self.last_heard + self.tuning.keepalive {
+        if self.may_ping() && now >= deadline(self.last_heard, self.tuning.keepalive) {
             self.send_ping(now);
         }
         self.transmit.note_credit_due(now);
@@ -373,7 +415,7 @@ impl Link {
     pub fn settle(&mut self, reason: CloseReason) -> &CloseReason {
         if self.reason().is_none() {
             let was_up = self.is_up();
-            self.phase = Phase::Over { reason, was_up };
+            self.phase = Phase::Over { reason, was_up, until: None };
         }
         match &self.phase {
             Phase::Over { reason, .. } => reason,
@@ -417,6 +459,11 @@ impl Link {
         self.peer.grants.message_len_max.min(self.setup.grants.message_len_max) as usize
     }
 
+    /// What tells a sender on another thread that `channel` takes no more.
+    pub(crate) fn closed_flag(&self, channel: ChannelId) -> Option<Arc<AtomicBool>> {
+        self.by_id.get(&channel).map(|&index| self.channels[index].outgoing.closed_flag())
+    }
+
     /// Whether `channel` is there.
     pub fn has_channel(&self, channel: ChannelId) -> bool {
         self.by_id.contains_key(&channel)
@@ -424,7 +471,7 @@ impl Link {
 
     /// Whether no message has passed for a while: what is only of use for speed can be let go.
     pub(crate) fn is_quiet(&self, now: Instant) -> bool {
-        now >= self.last_data + self.tuning.keepalive
+        now >= deadline(self.last_data, self.tuning.keepalive)
     }
 
     /// Charge of what waits to be sent.
@@ -444,11 +491,11 @@ impl Link {
         }
     }
 
-    fn over(&mut self, reason: CloseReason, code: Goodbye, text: &str) {
+    fn over(&mut self, reason: CloseReason, code: Goodbye, text: &str, now: Instant) {
         if matches!(self.phase, Phase::Over { .. }) {
             return;
         }
-        self.settle(reason);
+        self.phase = Phase::Over { reason, was_up: self.is_up(), until: Some(now + LINGER) };
         self.transmit.goodbye(code, text);
     }
 
@@ -489,6 +536,7 @@ impl Link {
         let channel = self.channels.remove(index);
         self.peer_channel_count -= usize::from(!self.is_ours(id));
         self.transmit.unschedule(index);
+        self.transmit.forget_credit(&channel);
         self.queued_len -= channel.outgoing.queued_charge();
         self.unacknowledged_len -= channel.outgoing.unacknowledged_charge();
         // The link was charged for a message that now never ends.

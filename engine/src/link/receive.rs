@@ -6,14 +6,15 @@ use crate::error::{CloseReason, Goodbye, PeerFault, Side, harmless};
 use crate::event::{Batch, Event};
 use crate::frame::{self, ChannelId, Frame, Priority, Resume};
 use crate::handshake::Role;
-use crate::limits::{CHANNEL_COUNT_MAX, CONTROL_COUNT_MAX};
+use crate::limits::{CHANNEL_COUNT_MAX, CONTROL_COUNT_MAX, SHARED_PART_MIN};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
 impl Link {
-    /// Reads the frames of an opened record. Messages share its memory. Afterwards there may be output.
+    /// Reads the frames of an opened record. Messages share its memory, unless they are a small part of it. Afterwards
+    /// there may be output.
     ///
     /// # Errors
     /// How the peer broke the protocol. [`fail`](Self::fail) tells it so; the connection has to end.
@@ -23,9 +24,20 @@ impl Link {
         now: Instant,
         events: &mut VecDeque<Event>,
     ) -> Result<(), PeerFault> {
+        self.read_record(record, false, now, events)
+    }
+
+    /// As [`handle_record`](Self::handle_record); when memory `is_scarce`, messages get memory of their own.
+    pub(crate) fn read_record(
+        &mut self,
+        record: Bytes,
+        is_scarce: bool,
+        now: Instant,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), PeerFault> {
         self.last_heard = now;
         self.stats.records_in += 1;
-        let mut reader = Reader { link: self, record: &record, run: None, now, events };
+        let mut reader = Reader { link: self, record: &record, is_scarce, run: None, now, events };
         let result = reader.read();
         // Messages that stood before a fault were sealed by the peer and are whole: they count.
         reader.flush_run();
@@ -38,6 +50,7 @@ impl Link {
 struct Reader<'a> {
     link: &'a mut Link,
     record: &'a Bytes,
+    is_scarce: bool,
     run: Option<Run>,
     now: Instant,
     events: &'a mut VecDeque<Event>,
@@ -152,7 +165,13 @@ impl Reader<'_> {
 
     fn flush_run(&mut self) {
         let Some(run) = self.run.take() else { return };
-        let frames = self.record.slice(run.frames);
+        // Who pads a record must not make us keep the padding for a few bytes of message.
+        let is_small_part = run.frames.len() < self.record.len() / SHARED_PART_MIN;
+        let frames = if self.is_scarce || is_small_part {
+            Bytes::copy_from_slice(&self.record[run.frames])
+        } else {
+            self.record.slice(run.frames)
+        };
         let batch = Batch::of_frames(self.link.setup.id, run.channel, frames, run.count, run.charge);
         self.events.push_back(Event::Messages(batch));
     }
@@ -162,7 +181,7 @@ impl Reader<'_> {
             Frame::Padding | Frame::Unknown => return Ok(()),
             Frame::Goaway { code, text } => {
                 let text = harmless(&self.record[text]);
-                self.link.over_by_peer(code, text);
+                self.link.over_by_peer(code, text, self.now);
                 return Ok(());
             }
             Frame::Resume(resume) => return self.resume(resume),
@@ -192,7 +211,7 @@ impl Reader<'_> {
             return Err(PeerFault::Frame("a resumption between other processes"));
         }
         if resume.generation != 0 || !resume.received.is_empty() {
-            link.end(Goodbye::CannotResume, "this side resumes no links");
+            link.end(Goodbye::CannotResume, "this side resumes no links", self.now);
             return Ok(());
         }
         if link.peer.role == Role::Initiator && resume.link != link.setup.seed {
@@ -213,6 +232,9 @@ impl Reader<'_> {
         let link = &mut *self.link;
         if link.is_ours(id) || id.0 <= link.peer_channel {
             return Err(PeerFault::Frame("a channel id out of order"));
+        }
+        if link.transmit.reset_count() >= CHANNEL_COUNT_MAX {
+            return Err(PeerFault::Flood);
         }
         link.peer_channel = id.0;
         if link.peer_channel_count >= CHANNEL_COUNT_MAX / 2 {
@@ -306,7 +328,7 @@ impl Reader<'_> {
 
 impl Link {
     /// The peer says goodbye: it sends nothing more, and what we had for it stays unsent.
-    fn over_by_peer(&mut self, code: Goodbye, text: String) {
-        self.over(CloseReason::Goodbye { by: Side::Peer, code, text }, Goodbye::Done, "");
+    fn over_by_peer(&mut self, code: Goodbye, text: String, now: Instant) {
+        self.over(CloseReason::Goodbye { by: Side::Peer, code, text }, Goodbye::Done, "", now);
     }
 }

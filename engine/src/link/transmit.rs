@@ -39,6 +39,8 @@ pub(super) struct Transmit {
     control: VecDeque<Control>,
     /// How many of `control` are PONGs.
     pong_count: usize,
+    /// How many are RESETs.
+    reset_count: usize,
     queues: [VecDeque<usize>; Priority::COUNT],
     /// Channels whose next message the link's credit or our own bound on unacknowledged bytes does not cover.
     waiting: Vec<usize>,
@@ -73,6 +75,7 @@ impl Transmit {
         Transmit {
             control: VecDeque::new(),
             pong_count: 0,
+            reset_count: 0,
             queues: Default::default(),
             waiting: Vec::new(),
             credits: Vec::new(),
@@ -93,7 +96,22 @@ impl Transmit {
         match self.control.iter().position(is_unsaid) {
             // The peer has not heard of the channel and need not: whoever opens and resets at will fills no queue.
             Some(at) => drop(self.control.remove(at)),
-            None => self.control.push_back(Control::Reset { channel, code }),
+            None => {
+                self.reset_count += 1;
+                self.control.push_back(Control::Reset { channel, code });
+            }
+        }
+    }
+
+    /// RESETs that wait: the peer may cause them, so it may not pile them up.
+    pub(super) fn reset_count(&self) -> usize {
+        self.reset_count
+    }
+
+    /// A channel that goes away is owed nothing any more.
+    pub(super) fn forget_credit(&mut self, channel: &Channel) {
+        if channel.owes_credit {
+            self.credits.retain(|&id| id != channel.id);
         }
     }
 
@@ -229,7 +247,7 @@ impl Link {
     fn poll_record(&mut self, sealer: &mut Sealer, out: &mut [u8], now: Instant) -> usize {
         if matches!(self.phase, Phase::Draining { .. }) && self.is_drained() {
             let reason = CloseReason::Goodbye { by: Side::Local, code: Goodbye::Done, text: String::new() };
-            self.over(reason, Goodbye::Done, "");
+            self.over(reason, Goodbye::Done, "", now);
         }
         let frames = &mut out[RECORD_HEADER_LEN..RECORD_HEADER_LEN + RECORD_PLAINTEXT_MAX];
         let mut packer = Packer { frames, len: 0 };
@@ -343,6 +361,7 @@ impl Link {
         while packer.room() >= CONTROL_LEN_MAX {
             let Some(control) = self.transmit.control.pop_front() else { return };
             self.transmit.pong_count -= usize::from(matches!(control, Control::Pong(_)));
+            self.transmit.reset_count -= usize::from(matches!(control, Control::Reset { .. }));
             packer.put_with(&mut self.transmit.scratch, |out| match control {
                 Control::Open { channel, priority, ref service } => frame::encode_open(channel, priority, service, out),
                 Control::Reset { channel, code } => frame::encode_reset(channel, code, out),

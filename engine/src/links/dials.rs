@@ -7,7 +7,7 @@
 use crate::error::{CloseReason, Misuse, Timeout};
 use crate::event::DialId;
 use crate::identity::PeerId;
-use crate::limits::{DIAL_ADDRESS_COUNT_MAX, DIAL_COUNT_MAX, DIAL_STAGGER};
+use crate::limits::{DIAL_ADDRESS_COUNT_MAX, DIAL_COUNT_MAX, DIAL_STAGGER, deadline};
 use crate::reactor::Token;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
@@ -240,7 +240,7 @@ impl Dials {
         slot.next = 0;
         slot.is_due = false;
         let pause = ceiling.mul_f64((self.draw)() as f64 / u64::MAX as f64);
-        self.set_timer(id, Some(now + pause));
+        self.set_timer(id, Some(deadline(now, pause)));
         Some(pause)
     }
 

@@ -3,7 +3,6 @@
 //!
 //! The methods of [`Links`] take the turn that what they cause is noted in; those of the reactor supply it.
 
-use super::port::notice;
 use super::{Dial, Links};
 use crate::error::{Error, Goodbye, Misuse, SendError};
 use crate::event::{DialId, Event, LinkId};
@@ -28,6 +27,11 @@ impl Links {
     /// Links now.
     pub fn link_count(&self) -> usize {
         self.links.len()
+    }
+
+    /// Counters of all links since the start, and levels of those that are there.
+    fn link_totals(&self) -> LinkStats {
+        self.links.iter().fold(self.ended, |sum, (_, slot)| sum.plus(&slot.stats()))
     }
 
     /// Whether everything was closed and every link has ended.
@@ -88,14 +92,14 @@ impl Links {
     pub(super) fn close(&mut self, link: LinkId, limit: Duration, turn: &mut Turn) -> Result<(), Misuse> {
         let slot = self.slot_mut(link).ok_or(Misuse::NoSuchLink)?;
         turn.flush(slot.token);
-        slot.link.close(turn.now(), limit);
+        slot.close(turn.now(), limit);
         Ok(())
     }
 
     pub(super) fn end(&mut self, link: LinkId, code: Goodbye, text: &str, turn: &mut Turn) -> Result<(), Misuse> {
         let slot = self.slot_mut(link).ok_or(Misuse::NoSuchLink)?;
         turn.flush(slot.token);
-        slot.link.end(code, text);
+        slot.link.end(code, text, turn.now());
         Ok(())
     }
 
@@ -107,7 +111,7 @@ impl Links {
         }
         for (_, slot) in &mut self.links {
             turn.flush(slot.token);
-            slot.link.close(turn.now(), limit);
+            slot.close(turn.now(), limit);
         }
     }
 
@@ -117,7 +121,7 @@ impl Links {
         let allowed = self.allowed_peers.as_ref();
         for (_, slot) in &mut self.links {
             if allowed.is_some_and(|allowed| !allowed.contains(&slot.link.peer().id)) {
-                slot.link.end(Goodbye::NotAllowed, "");
+                slot.link.end(Goodbye::NotAllowed, "", turn.now());
                 turn.flush(slot.token);
             }
         }
@@ -239,7 +243,7 @@ impl<S: Stream> Reactor<Links, S> {
     pub fn stop(&mut self) {
         let (links, turn) = self.enter();
         for (_, slot) in &mut links.links {
-            slot.link.end(Goodbye::Stopping, "");
+            slot.link.end(Goodbye::Stopping, "", turn.now());
             turn.flush(slot.token);
         }
     }
@@ -254,10 +258,9 @@ impl<S: Stream> Reactor<Links, S> {
     pub fn poll_event(&mut self) -> Option<Event> {
         let (links, turn) = self.enter();
         let event = links.events.pop_front()?;
-        if let Event::Messages(batch) = &event {
-            links.taken(batch.link, batch.channel, batch.charge(), turn);
-        } else if let Some(slot) = notice(&event).and_then(|link| links.slot_mut(link)) {
-            slot.link.noticed();
+        if let Some(slot) = event.link().and_then(|link| links.slot_mut(link)) {
+            slot.link.event_taken(&event, turn.now());
+            turn.flush(slot.token);
         }
         Some(event)
     }
@@ -279,6 +282,7 @@ impl<S: Stream> Reactor<Links, S> {
             half_open_count: links.half_open.len(),
             dial_count: links.dials.len(),
             event_count: links.events.len(),
+            links: links.link_totals(),
             handshake_count: links.handshake_count,
             ends: links.ends,
             gcm: crate::crypto::gcm::implementation_name(),

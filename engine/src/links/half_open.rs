@@ -1,12 +1,9 @@
 //! Connections whose peer is not identified yet: how many there may be, and how much work they may cause in a turn.
 
-use crate::limits::HANDSHAKE_BUDGET_COUNT;
+use crate::limits::{HANDSHAKE_BUDGET_COUNT, HANDSHAKE_BUDGET_PER_ADDRESS};
 use crate::reactor::Token;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-
-/// Handshake steps of one address in one turn: a quarter of all, so that one host cannot take the whole budget.
-const STEP_PER_ADDRESS_MAX: usize = HANDSHAKE_BUDGET_COUNT / 4;
 
 /// Invariant: `by_age`, `ages` and the sum of `per_address` speak of the same connections.
 pub(super) struct HalfOpen {
@@ -68,8 +65,10 @@ impl HalfOpen {
 
     /// Spends one handshake step of the turn's budget; whether there was one left for this address.
     pub(super) fn try_step(&mut self, address: IpAddr) -> bool {
+        let is_alone = self.per_address.len() <= 1;
         let steps = self.steps.entry(address.to_canonical()).or_default();
-        if self.step_count >= HANDSHAKE_BUDGET_COUNT || *steps >= STEP_PER_ADDRESS_MAX {
+        let is_greedy = !is_alone && *steps >= HANDSHAKE_BUDGET_PER_ADDRESS;
+        if self.step_count >= HANDSHAKE_BUDGET_COUNT || is_greedy {
             return false;
         }
         *steps += 1;
@@ -131,8 +130,12 @@ mod tests {
     #[test]
     fn one_address_cannot_spend_the_whole_budget() {
         let mut half_open = HalfOpen::new(10, 10);
+        half_open.insert(token(0), ip(1));
+        assert_eq!((0..100).filter(|_| half_open.try_step(ip(1))).count(), HANDSHAKE_BUDGET_COUNT, "nobody else waits");
+        half_open.renew_budget();
+        half_open.insert(token(1), ip(2));
         let spent = (0..100).filter(|_| half_open.try_step(ip(1))).count();
-        assert_eq!(spent, STEP_PER_ADDRESS_MAX);
+        assert_eq!(spent, HANDSHAKE_BUDGET_PER_ADDRESS);
         assert!(half_open.try_step(ip(2)));
         half_open.renew_budget();
         assert!(half_open.try_step(ip(1)));

@@ -17,18 +17,19 @@ use crate::error::{CloseReason, Error, Goodbye, Side, Timeout};
 use crate::event::{DialId, Event, LinkId};
 use crate::handshake::{Local, Peer};
 use crate::identity::{Identity, PeerId};
+use crate::limits::{LINGER, deadline};
 use crate::link::{Link, LinkSetup, LinkStats, LinkTuning};
 use crate::reactor::{Outbox, Protocol, SocketEnd, Token, Transmit, Turn};
 use crate::session::{Input, Session};
 use crate::stats::EndCounts;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use dials::{Dials, Verdict};
 use half_open::HalfOpen;
 use slab::Slab;
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The links of one node on one reactor.
 pub struct Links {
@@ -37,6 +38,10 @@ pub struct Links {
     tuning: LinkTuning,
     allowed_peers: Option<HashSet<PeerId>>,
     links: Slab<Slot>,
+    /// How many of them are up: those that are refused or not up yet take nobody's place.
+    up_count: usize,
+    /// Those whose connection is gone, while messages for them are still in the command queue.
+    buried: Vec<usize>,
     generation: u32,
     half_open: HalfOpen,
     dials: Dials,
@@ -46,6 +51,8 @@ pub struct Links {
     is_closing: bool,
     handshake_count: u64,
     ends: EndCounts,
+    /// Counters of the links that have ended.
+    ended: LinkStats,
 }
 
 /// A link in its slot, and the connection that carries it.
@@ -74,7 +81,7 @@ enum Stage {
     /// The peer is identified; the link at `index` has until `until` to come up, then it sets the deadlines.
     Linked { index: usize, until: Option<Instant> },
     /// All that is left is to send what is queued: a rejection, for this reason.
-    Rejecting { reason: CloseReason },
+    Rejecting { reason: CloseReason, until: Instant },
 }
 
 impl Links {
@@ -90,6 +97,8 @@ impl Links {
             tuning: config.tuning(),
             allowed_peers: config.allowed_peers.clone(),
             links: Slab::new(),
+            up_count: 0,
+            buried: Vec::new(),
             generation: 0,
             half_open: HalfOpen::new(config.half_open_count_max, config.half_open_per_address_max),
             dials: Dials::new(config.redial_pause_min, config.redial_pause_max, random_u64),
@@ -98,13 +107,13 @@ impl Links {
             is_closing: false,
             handshake_count: 0,
             ends: EndCounts::default(),
+            ended: LinkStats::default(),
             config,
         })
     }
 
     /// A peer is proven: its link begins, if it may.
     fn establish(&mut self, token: Token, wire: &mut Wire, peer: Peer, turn: &mut Turn) -> Result<(), CloseReason> {
-        self.half_open.remove(token);
         self.handshake_count += 1;
         let (dial, until) = match wire.stage {
             Stage::Handshaking { dial, until } => (dial, until),
@@ -124,14 +133,14 @@ impl Links {
         };
         tracing::debug!(link = ?id, peer = %peer.id.short(), remote = %wire.remote, "peer identified");
         let is_allowed = self.is_allowed(peer.id);
-        let is_full = self.links.len() >= self.config.link_count_max;
+        let is_full = self.up_count >= self.config.link_count_max;
         let mut link = Link::new(setup, peer, self.tuning, turn.now());
         if !is_allowed {
-            link.end(Goodbye::NotAllowed, "");
+            link.end(Goodbye::NotAllowed, "", turn.now());
         } else if self.is_closing {
-            link.end(Goodbye::Stopping, "");
+            link.end(Goodbye::Stopping, "", turn.now());
         } else if is_full {
-            link.end(Goodbye::Busy, "too many links");
+            link.end(Goodbye::Busy, "too many links", turn.now());
         }
         let gauge = self.port.as_ref().map(|_| Arc::new(Gauge::new(&self.config)));
         let index = self.links.insert(Slot { link, generation, token, records: (0, 0), gauge });
@@ -143,18 +152,16 @@ impl Links {
     /// Gives an opened record to its link.
     fn handle_record(&mut self, index: usize, record: BytesMut, turn: &mut Turn) {
         let slot = &mut self.links[index];
-        if slot.link.reason().is_some() {
-            return;
-        }
-        // The record's memory stays with the app as long as it keeps a message; when blocks are short, a copy does.
-        let record = if turn.is_scarce() { Bytes::copy_from_slice(&record) } else { record.freeze() };
         let was_up = slot.link.is_up();
-        if let Err(fault) = slot.link.handle_record(record, turn.now(), &mut self.events) {
+        let read = slot.link.read_record(record.freeze(), turn.is_scarce(), turn.now(), &mut self.events);
+        if let Err(fault) = read {
             tracing::info!(peer = %slot.link.peer().id.short(), %fault, "protocol broken");
-            slot.link.fail(fault);
+            slot.link.fail(fault, turn.now());
         }
         if !was_up && slot.link.is_up() {
             let (dial, token) = (slot.link.dial(), slot.token);
+            self.up_count += 1;
+            self.half_open.remove(token);
             tracing::info!(peer = %slot.link.peer().id.short(), remote = %slot.link.remote(), "link up");
             let others = dial.map(|dial| self.dials.linked(dial, token)).unwrap_or_default();
             others.into_iter().for_each(|other| turn.close(other));
@@ -170,11 +177,11 @@ impl Links {
     }
 
     /// The connection below a link is gone, and with it, until replay is built, the link.
-    fn link_down(&mut self, mut slot: Slot, id: LinkId, reason: CloseReason, now: Instant) {
-        if let Some(gauge) = &slot.gauge {
-            gauge.close();
-        }
-        let reason = slot.link.settle(reason).clone();
+    fn link_down(&mut self, index: usize, now: Instant) {
+        let mut slot = self.links.remove(index);
+        let id = slot.link.id();
+        self.ended = self.ended.plus(&slot.stats().ended());
+        let reason = slot.link.settle(CloseReason::Lost).clone();
         let (peer, dial) = (slot.link.peer().id, slot.link.dial());
         self.ends.count(&reason);
         if !slot.link.is_up() {
@@ -183,11 +190,21 @@ impl Links {
             }
             return;
         }
+        self.up_count -= 1;
         let ended_here = matches!(reason, CloseReason::Goodbye { by: Side::Local, .. } | CloseReason::Aborted);
         let retry_in = dial.and_then(|dial| self.dials.lost(dial, slot.token, ended_here, now));
         tracing::info!(peer = %peer.short(), %reason, "link down");
         let undelivered = slot.link.undelivered();
         self.events.push_back(Event::LinkDown { link: id, peer, reason, undelivered, retry_in });
+    }
+
+    /// Reports the links whose connection is gone and for which nothing is under way from other threads any more: what
+    /// senders were told is taken is then counted, sent or not.
+    fn bury_settled(&mut self, now: Instant) {
+        for index in std::mem::take(&mut self.buried) {
+            let is_settled = self.links[index].gauge.as_ref().is_none_or(|gauge| gauge.is_settled());
+            if is_settled { self.link_down(index, now) } else { self.buried.push(index) }
+        }
     }
 
     fn is_allowed(&self, peer: PeerId) -> bool {
@@ -225,8 +242,8 @@ impl Links {
                 Ok(false)
             }
             Err(reason) if wire.session.has_output() => {
-                self.half_open.remove(token);
-                wire.stage = Stage::Rejecting { reason };
+                let until = turn.now() + LINGER;
+                wire.stage = Stage::Rejecting { reason, until };
                 turn.flush(token);
                 Ok(false)
             }
@@ -244,14 +261,14 @@ impl Protocol for Links {
         if let Some(oldest) = self.half_open.insert(token, remote.ip()) {
             turn.close(oldest);
         }
-        let until = turn.now() + self.config.handshake_timeout;
+        let until = deadline(turn.now(), self.config.handshake_timeout);
         let session = Session::responder(&self.local, ephemeral);
         Some(Wire { session, remote, stage: Stage::Handshaking { dial: None, until } })
     }
 
     fn connected(&mut self, token: Token, wire: &mut Wire, turn: &mut Turn) -> Result<(), CloseReason> {
         if let Stage::Dialling { dial, .. } = wire.stage {
-            let until = turn.now() + self.config.handshake_timeout;
+            let until = deadline(turn.now(), self.config.handshake_timeout);
             wire.stage = Stage::Handshaking { dial: Some(dial), until };
             turn.flush(token);
         }
@@ -269,6 +286,11 @@ impl Protocol for Links {
             match &mut wire.stage {
                 Stage::Linked { index, until } => {
                     let index = *index;
+                    if self.links[index].link.reason().is_some() {
+                        // Nothing that comes now reaches anyone, so it is not opened either.
+                        input.clear();
+                        break;
+                    }
                     let Some(input) = wire.session.handle_input(&self.local, input)? else { break };
                     if let Input::Record(record) = input {
                         self.handle_record(index, record, turn);
@@ -340,7 +362,7 @@ impl Protocol for Links {
         match wire.stage {
             Stage::Dialling { until, .. } | Stage::Handshaking { until, .. } => Some(until),
             Stage::Linked { index, until } => [until, self.links[index].link.deadline()].into_iter().flatten().min(),
-            Stage::Rejecting { .. } => None,
+            Stage::Rejecting { until, .. } => Some(until),
         }
     }
 
@@ -359,6 +381,7 @@ impl Protocol for Links {
                 }
                 result
             }
+            Stage::Rejecting { ref reason, until } if until <= now => Err(reason.clone()),
             Stage::Handshaking { .. } | Stage::Rejecting { .. } => Ok(()),
         }
     }
@@ -367,9 +390,11 @@ impl Protocol for Links {
         self.half_open.remove(token);
         let reason = match wire.stage {
             Stage::Linked { index, .. } => {
-                let slot = self.links.remove(index);
-                let id = LinkId { index: index as u32, generation: slot.generation };
-                return self.link_down(slot, id, reason, turn.now());
+                let slot = &mut self.links[index];
+                slot.link.settle(reason);
+                slot.settle_gauge(&mut self.events);
+                self.buried.push(index);
+                return self.bury_settled(turn.now());
             }
             Stage::Dialling { dial, .. } | Stage::Handshaking { dial: Some(dial), .. } => {
                 if let Some(peer) = self.dials.peer(dial) {
@@ -377,7 +402,7 @@ impl Protocol for Links {
                 }
                 reason
             }
-            Stage::Rejecting { reason } => reason,
+            Stage::Rejecting { reason, .. } => reason,
             Stage::Handshaking { dial: None, .. } => reason,
         };
         tracing::debug!(remote = %wire.remote, %reason, "connection ended before there was a link");
@@ -391,7 +416,7 @@ impl Protocol for Links {
         let ephemeral = random().ok()?;
         let (dial, peer, address) = self.dials.poll(token, turn.now())?;
         let session = Session::initiator(&self.local, peer, ephemeral);
-        let until = turn.now() + self.config.dial_timeout;
+        let until = deadline(turn.now(), self.config.dial_timeout);
         let connection = Wire { session, remote: address, stage: Stage::Dialling { dial, until } };
         Some(crate::reactor::Dial { address, connection })
     }
@@ -428,6 +453,14 @@ impl Slot {
         if self.link.reason().is_some() {
             gauge.close();
         }
+    }
+
+    /// Begins to drain: senders on other threads hear that nothing more is taken.
+    fn close(&mut self, now: Instant, limit: Duration) {
+        if let Some(gauge) = &self.gauge {
+            gauge.close();
+        }
+        self.link.close(now, limit);
     }
 
     fn stats(&self) -> LinkStats {

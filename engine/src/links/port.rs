@@ -66,6 +66,8 @@ pub(crate) enum Command {
 pub(crate) struct Attached {
     pub(crate) channel: ChannelId,
     pub(crate) gauge: Arc<Gauge>,
+    /// Set when the channel takes no more.
+    pub(crate) closed: Arc<AtomicBool>,
     pub(crate) message_len_max: usize,
 }
 
@@ -131,6 +133,11 @@ impl Gauge {
         self.entered.load(Ordering::Relaxed).saturating_sub(self.left.load(Ordering::Relaxed))
     }
 
+    /// Whether all that entered has arrived: nothing of this link is in the command queue any more.
+    pub(super) fn is_settled(&self) -> bool {
+        self.entered.load(Ordering::Acquire) == self.arrived.load(Ordering::Relaxed)
+    }
+
     /// A message has moved from the command queue into the link's (or was dropped there).
     fn arrive(&self, charge: u64) {
         self.arrived.store(self.arrived.load(Ordering::Relaxed) + charge, Ordering::Relaxed);
@@ -159,6 +166,7 @@ impl Links {
                 slot.settle_gauge(&mut self.events);
             }
         }
+        self.bury_settled(turn.now());
     }
 
     /// Moves events to the app's queue, if there is one, while it has room. When it has none, the app's next taking wakes
@@ -167,7 +175,7 @@ impl Links {
         while let Some(port) = &self.port
             && let Some(event) = self.events.pop_front()
         {
-            let about = notice(&event);
+            let about = is_notice(&event).then(|| event.link()).flatten();
             match port.events.try_send(event) {
                 Ok(()) => {
                     if let Some(slot) = about.and_then(|link| self.slot_mut(link)) {
@@ -234,18 +242,14 @@ impl Links {
             return Err(Misuse::NoSuchChannel);
         }
         let gauge = slot.gauge.clone().ok_or(Misuse::NoSuchLink)?;
-        Ok(Attached { channel, gauge, message_len_max: slot.link.message_len_max() })
+        let closed = slot.link.closed_flag(channel).ok_or(Misuse::NoSuchChannel)?;
+        Ok(Attached { channel, gauge, closed, message_len_max: slot.link.message_len_max() })
     }
 }
 
-/// The link that an event about a channel speaks of: the app's taking of it is counted.
-pub(super) fn notice(event: &Event) -> Option<LinkId> {
-    match event {
-        Event::ChannelOpened { link, .. } | Event::ChannelFinished { link, .. } | Event::ChannelReset { link, .. } => {
-            Some(*link)
-        }
-        _ => None,
-    }
+/// Whether the app's taking of an event is counted: one about a channel, which the peer can cause at will.
+fn is_notice(event: &Event) -> bool {
+    matches!(event, Event::ChannelOpened { .. } | Event::ChannelFinished { .. } | Event::ChannelReset { .. })
 }
 
 /// Answers a thread that waits; one that has gone away needs no answer.

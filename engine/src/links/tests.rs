@@ -5,6 +5,7 @@ use super::*;
 use crate::error::PeerFault;
 use crate::frame::Priority;
 use crate::limits::RECORD_HEADER_LEN;
+use bytes::Bytes;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -424,4 +425,55 @@ fn a_reader_that_takes_nothing_stops_its_sender_at_the_marks() {
         (received == sent).then_some(())
     });
     assert_eq!(writable, 1, "one Writable follows, however often the sender was refused");
+}
+
+#[test]
+fn a_peer_that_broke_the_protocol_is_gone_soon_even_when_it_takes_no_goodbye() {
+    let (mut a, _) = node(1, Config::default());
+    let (mut b, address) = node(2, Config::default());
+    let (link, _) = link_up(&mut a, &mut b, address);
+    let channel = a.open_channel(link, "test/1", Priority::Bulk).expect("a channel");
+    // b neither reads nor turns: a's outbox is blocked, and a goodbye would wait behind it.
+    while a.send(link, channel, vec![1; 64 * 1024].into()).is_ok() {}
+    a.turn(Some(Duration::ZERO)).expect("a turn");
+    a.set_allowed_peers(Some(HashSet::new()));
+    let started = Instant::now();
+    let reason = run(&mut [&mut a], |_, event| match event {
+        Event::LinkDown { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(matches!(reason, CloseReason::Goodbye { by: Side::Local, code: Goodbye::NotAllowed, .. }), "{reason}");
+    assert!(started.elapsed() < LINGER + Duration::from_secs(5), "a goodbye waits for {LINGER:?} and no longer");
+}
+
+#[test]
+fn rejected_strangers_keep_their_place_among_the_half_open() {
+    let config = Config { half_open_count_max: 4, ..Config::default() };
+    let (mut b, address) = node(2, config);
+    let strangers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut stranger = TcpStream::connect(address).expect("it listens");
+            stranger.write_all(b"LANDLINE\x02").expect("the preface is taken");
+            stranger
+        })
+        .collect();
+    run_until(&mut [&mut b], |nodes| nodes[0].node_stats().reactor.accepted_count == 20);
+    assert!(b.node_stats().half_open_count <= 4);
+    run_until(&mut [&mut b], |nodes| nodes[0].node_stats().reactor.connection_count <= 4);
+    drop(strangers);
+}
+
+#[test]
+fn peers_that_are_refused_take_nobodys_place() {
+    let friend = Identity::from_seed([1; 32]).peer_id();
+    let config = Config { link_count_max: 1, allowed_peers: Some(HashSet::from([friend])), ..Config::default() };
+    let (mut b, address) = node(2, config);
+    let (mut a, _) = node(1, Config::default());
+    let peer = b.peer_id();
+    let mut strangers: Vec<_> = (10..14).map(|seed| node(seed, Config::default()).0).collect();
+    for stranger in &mut strangers {
+        dial(stranger, peer, address);
+        run(&mut [stranger, &mut b], |_, event| matches!(event, Event::DialFailed { .. }).then_some(()));
+    }
+    link_up(&mut a, &mut b, address);
 }

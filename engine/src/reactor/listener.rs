@@ -1,16 +1,13 @@
 //! Listening sockets: accepting up to a budget, and resting when descriptors run out instead of spinning.
 
 use super::token::Token;
-use crate::limits::{ACCEPT_BUDGET_COUNT, ACCEPT_PAUSE, LISTENER_COUNT_MAX};
+use crate::limits::{ACCEPT_BUDGET_COUNT, ACCEPT_PAUSE, BACKLOG_COUNT, LISTENER_COUNT_MAX};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
-
-/// Kernel queue of connections that nobody has accepted yet.
-const BACKLOG: i32 = 1024;
 
 /// The listeners of one reactor.
 #[derive(Default)]
@@ -43,7 +40,7 @@ impl Listeners {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(BACKLOG_COUNT)?;
         let mut socket = TcpListener::from_std(socket.into());
         let bound = socket.local_addr()?;
         registry.register(&mut socket, Token::listener(self.sockets.len()), Interest::READABLE)?;
@@ -120,7 +117,7 @@ impl Listener {
     fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         for _ in 0..ACCEPT_BUDGET_COUNT {
             match self.socket.accept() {
-                Ok(accepted) => return Ok(Some(accepted)),
+                Ok((tcp, remote)) => return Ok(Some((tcp, canonical(remote)))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready = false;
                     return Ok(None);
@@ -131,6 +128,11 @@ impl Listener {
         }
         Ok(None)
     }
+}
+
+/// An IPv4 peer of an IPv6 listener by its IPv4 address.
+fn canonical(remote: SocketAddr) -> SocketAddr {
+    SocketAddr::new(remote.ip().to_canonical(), remote.port())
 }
 
 /// Errors that concern the connection being accepted and not the listener (accept(2) passes pending network errors on).

@@ -119,7 +119,6 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
         self.poll(timeout)?;
         self.common.turn.set_now(Instant::now());
         self.common.pool.reclaim();
-        self.common.turn.set_scarce(self.common.pool.is_scarce());
         self.common.stats.turn_count += 1;
         self.mark();
         self.accept();

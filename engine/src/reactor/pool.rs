@@ -86,6 +86,12 @@ impl Pool {
         }
     }
 
+    /// Blocks that the app holds parts of.
+    #[cfg(test)]
+    pub(super) fn held_count(&self) -> usize {
+        self.held.len()
+    }
+
     /// Blocks lent to slots.
     #[cfg(test)]
     pub(super) fn lent_count(&self) -> usize {

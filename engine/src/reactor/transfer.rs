@@ -109,6 +109,7 @@ impl<C, S: Stream> Connection<C, S> {
 
     /// Gives the protocol what has come; whether it wants to be given the rest in the next turn.
     fn handle_input<P: Protocol<Connection = C>>(&mut self, common: &mut Common<P>) -> Result<bool, P::CloseReason> {
+        common.turn.set_scarce(common.pool.is_scarce());
         let input = self.inbox.bytes();
         common.protocol.handle_input(self.token, &mut self.state, input, &mut common.turn)?;
         self.is_carried = common.turn.take_again();

@@ -222,8 +222,12 @@ impl Receiver {
     }
 
     fn handle_end(&mut self, len: u64, hash: [u8; 32]) -> Option<Received> {
-        let State::Receiving(incoming) = std::mem::replace(&mut self.state, State::Idle) else {
-            return self.fail(Failure::new(Code::Protocol, "an end before the offer was taken"));
+        let incoming = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Receiving(incoming) => incoming,
+            other => {
+                self.state = other;
+                return self.fail(Failure::new(Code::Protocol, "an end before the offer was taken"));
+            }
         };
         let name = incoming.offer.name.clone();
         match incoming.finish(len, hash, self.existing) {

@@ -71,7 +71,7 @@ fn assert_refused(frames: Frames, expected: &PeerFault) {
     let mut pair = Pair::new();
     let fault = deliver(&mut pair, frames).expect_err("a fault");
     assert_eq!(&fault, expected);
-    pair.b.link.fail(fault.clone());
+    pair.b.link.fail(fault.clone(), pair.now);
     pair.run(Duration::ZERO);
     assert_eq!(pair.b.link.reason(), Some(&CloseReason::Peer(fault)));
     let told = |reason: &CloseReason| {
@@ -316,7 +316,7 @@ fn mutated_records_never_bring_a_link_down_with_a_panic() {
                 }
             }
             if let Err(fault) = pair.b.receive_plain(record.into(), pair.now) {
-                pair.b.link.fail(fault);
+                pair.b.link.fail(fault, pair.now);
                 faults += 1;
             } else if at == 0 && pair.b.link.is_up() {
                 let channel = pair.b.link.open_channel("y", Priority::Urgent).unwrap();

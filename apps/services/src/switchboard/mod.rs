@@ -5,19 +5,21 @@
 //! [`Switchboard::poll_notice`]. Files are read and written inside these calls, on the app's thread. Link events stay the
 //! app's own business; the switchboard only learns from them which lines are gone.
 
+mod line;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use landline::{Channel, ChannelId, Engine, Error, Event, LinkId, Priority, SendError};
+use landline::{ChannelId, Engine, Error, Event, LinkId, Priority};
 
 use crate::chat::{self, ChatMessage};
 use crate::files::{
     self, Code, Existing, Failure, Offer, Outcome, Progress, Received, Receiver, SaveDirectory, Saved, Sender,
     SourceFile,
 };
-use crate::limits::{LINES_PER_LINK_MAX, PUMP_MESSAGE_COUNT, WAITING_MESSAGE_COUNT_MAX};
+use crate::limits::{LINES_PER_LINK_MAX, WAITING_MESSAGE_COUNT_MAX};
+use line::{OpenLine, Service};
 
 /// Code of a RESET for a channel whose service is not here, or of which too many are open.
 const RESET_NO_SUCH_SERVICE: u32 = 3;
@@ -52,6 +54,19 @@ pub enum Notice {
     FileSent(Line, Outcome),
 }
 
+impl Notice {
+    /// The line that it concerns.
+    pub fn line(&self) -> Line {
+        match self {
+            Self::ChatOpened(line) | Self::ChatName(line, _) | Self::ChatText(line, _) | Self::ChatEnded(line, _) => {
+                *line
+            }
+            Self::FileOffered(line, _) | Self::FileSaved(line, _) => *line,
+            Self::FileFailed(line, ..) | Self::FileSent(line, _) => *line,
+        }
+    }
+}
+
 /// Why a line of chat was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SayError {
@@ -70,21 +85,6 @@ pub struct Switchboard {
     taking: Option<(Arc<SaveDirectory>, Existing)>,
     lines: BTreeMap<Line, OpenLine>,
     notices: VecDeque<Notice>,
-}
-
-/// One channel, what waits for room on it, and its service. A line that is `finished` is ours no more once `waiting` is
-/// empty.
-struct OpenLine {
-    channel: Channel,
-    waiting: VecDeque<Bytes>,
-    finished: bool,
-    service: Service,
-}
-
-enum Service {
-    Chat,
-    Receiving(Box<Receiver>),
-    Sending { sender: Option<Box<Sender>>, transfer: u32 },
 }
 
 impl Switchboard {
@@ -261,12 +261,12 @@ impl Switchboard {
     fn open(&mut self, link: LinkId, name: &str, priority: Priority, service: Service) -> Result<Line, Error> {
         let channel = self.engine.open_channel(link, name, priority)?;
         let line = Line::new(link, channel.id());
-        self.lines.insert(line, OpenLine::new(channel, service));
+        self.lines.insert(line, OpenLine::new(Some(channel), service));
         Ok(line)
     }
 
     fn handle_opened(&mut self, line: Line, name: &str) {
-        let Ok(channel) = self.engine.channel(line.link, line.channel) else { return };
+        let channel = self.engine.channel(line.link, line.channel).ok();
         let full = self.lines_of(line.link).len() >= LINES_PER_LINK_MAX;
         let service = match (name, &self.taking) {
             (chat::SERVICE, _) if !full => Service::Chat,
@@ -322,14 +322,22 @@ impl Switchboard {
 
     fn handle_finished(&mut self, line: Line) {
         let Some(open) = self.lines.get_mut(&line) else { return };
+        let text = "the other side finished the channel";
         open.finished = true;
-        if let Service::Chat = open.service {
-            self.notices.push_back(Notice::ChatEnded(line, false));
+        // Answers to what came before the end still go out.
+        open.collect();
+        match &mut open.service {
+            Service::Chat => self.notices.push_back(Notice::ChatEnded(line, false)),
+            Service::Receiving(receiver) => {
+                let failed = receiver.abandon(Failure::new(Code::Cancelled, text));
+                self.note_received(line, failed);
+            }
+            Service::Sending { .. } => {
+                open.finish();
+                return self.remove(line, false, text);
+            }
         }
         self.flush(line);
-        if self.lines.get(&line).is_some_and(|open| !matches!(open.service, Service::Chat)) {
-            self.remove(line, false, "the other side finished the channel");
-        }
     }
 
     fn note_received(&mut self, line: Line, received: Option<Received>) {
@@ -368,7 +376,7 @@ impl Switchboard {
             return self.drop_malformed(line);
         }
         if open.flush() && open.finished {
-            let _ = open.channel.finish();
+            open.finish();
             self.lines.remove(&line);
         }
     }
@@ -393,69 +401,6 @@ impl Switchboard {
 impl Line {
     fn new(link: LinkId, channel: ChannelId) -> Self {
         Self { link, channel }
-    }
-}
-
-impl OpenLine {
-    fn new(channel: Channel, service: Service) -> Self {
-        Self { channel, waiting: VecDeque::new(), finished: false, service }
-    }
-
-    /// Hands on what waits, in order; false if the link has no room for all of it.
-    fn flush(&mut self) -> bool {
-        while let Some(message) = self.waiting.pop_front() {
-            match self.channel.send(message) {
-                Ok(()) => {}
-                Err(SendError::Full(message)) => {
-                    self.waiting.push_front(message);
-                    return false;
-                }
-                // The event that says why is on its way.
-                Err(SendError::TooLarge(_) | SendError::Closed(_)) => self.waiting.clear(),
-            }
-        }
-        true
-    }
-
-    /// Takes the answers of a receiver into the queue.
-    fn collect(&mut self) {
-        if let Service::Receiving(receiver) = &mut self.service {
-            self.waiting.extend(std::iter::from_fn(|| receiver.poll_message()));
-        }
-    }
-
-    /// Sends pieces of a file until the link is full, the budget is used up (`again`) or nothing is left. Gives the outcome
-    /// once there is one, and is idle from then on.
-    fn pump(&mut self, again: &mut bool) -> Option<Outcome> {
-        if !self.flush() {
-            return None;
-        }
-        let Service::Sending { sender: slot, .. } = &mut self.service else { return None };
-        let sender = slot.as_mut()?;
-        for _ in 0..PUMP_MESSAGE_COUNT {
-            let Some(message) = sender.poll_message() else {
-                let outcome = sender.outcome().cloned();
-                if outcome.is_some() {
-                    *slot = None;
-                }
-                return outcome;
-            };
-            match self.channel.send(message) {
-                Ok(()) => {}
-                Err(SendError::Full(message)) => {
-                    self.waiting.push_back(message);
-                    return None;
-                }
-                Err(error) => sender.abandon(Failure::new(Code::Cancelled, error.to_string())),
-            }
-        }
-        *again = true;
-        None
-    }
-
-    fn reset(&self, code: u32) {
-        // A channel that is gone already needs no reset.
-        let _ = self.channel.reset(code);
     }
 }
 

@@ -1,0 +1,198 @@
+//! The command line, as typed: what may be said, not what it means.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use landline::PeerId;
+use landline_directory::Name;
+use landline_services::files::Existing;
+
+use crate::units;
+
+/// Port of a directory: IANA has assigned nothing between 25010 and 25470, and Linux takes no outgoing ports there.
+pub(crate) const DIRECTORY_PORT: u16 = 25263;
+/// Port of a peer that listens; from the same free range.
+pub(crate) const PEER_PORT: u16 = 25463;
+
+/// Private wires between the programs of a LAN: chat and files, straight from peer to peer, every byte sealed.
+#[derive(Debug, Parser)]
+#[command(name = "landline", version, about, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+A PEER is a name in the directory, or PEERID@IP:PORT.
+Exit codes: 0 done, 1 failed, 2 usage, 3 peer or file not found, 4 identity refused.
+
+See all of it at work, with nothing to set up: landline demo";
+
+/// What every subcommand takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Where the key and the known peers are kept [default: landline in the user's data directory]
+    #[arg(long, global = true, env = "LANDLINE_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Who knows where peers are [default: http://127.0.0.1:25263]
+    #[arg(long, global = true, env = "LANDLINE_DIRECTORY", value_name = "URL")]
+    pub(crate) directory: Option<String>,
+    /// Log more to stderr; twice for everything (LANDLINE_LOG takes filters)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show who you are: PeerId, and a fingerprint to compare
+    Id {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a directory, where peers find each other
+    Directory {
+        /// Where to listen
+        #[arg(long, value_name = "ADDR", default_value = "[::]:25263")]
+        listen: SocketAddr,
+    },
+    /// Be reachable: show chat and answer, take files
+    Listen(Listen),
+    /// Show who is there
+    Peers {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Chat: what you type goes to all PEERs, their lines are shown as they come
+    Chat {
+        /// Whom to chat with
+        #[arg(required = true, value_name = "PEER")]
+        peers: Vec<String>,
+        /// Trust a name at first contact without asking
+        #[arg(long)]
+        accept_new: bool,
+    },
+    /// Send files; ends with what the other side confirmed
+    Send {
+        /// The files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Who gets them
+        #[arg(value_name = "PEER")]
+        peer: String,
+        /// Trust a name at first contact without asking
+        #[arg(long)]
+        accept_new: bool,
+    },
+    /// Pin a name to a PeerId
+    Trust {
+        /// The name
+        name: Name,
+        /// The PeerId, as their `landline id` shows it
+        #[arg(value_name = "PEERID")]
+        peer_id: PeerId,
+    },
+    /// Unpin a name
+    Forget {
+        /// The name
+        name: Name,
+    },
+    /// See it all in one process on loopback, with nothing to set up
+    Demo {
+        /// Size of the file sent straight: bytes, or with a suffix as in 64MiB
+        #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = units::parse_size)]
+        size: u64,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What `listen` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Listen {
+    /// What to be called in the directory
+    #[arg(long)]
+    pub(crate) name: Name,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "[::]:25463")]
+    pub(crate) listen: SocketAddr,
+    /// Where others are told to dial, if not at the addresses of this host's interfaces
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) announce: Vec<SocketAddr>,
+    /// Where received files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) save_to: PathBuf,
+    /// Whom to let in: anybody, pinned peers, or ask about the others [default: ask on a terminal, else known]
+    #[arg(long, value_enum)]
+    pub(crate) accept: Option<Accept>,
+    /// What to do when a file of that name is there already
+    #[arg(long, value_enum, default_value = "rename")]
+    pub(crate) existing: ExistingArg,
+}
+
+/// Whom `listen` lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accept {
+    /// Anybody
+    Any,
+    /// Known peers
+    Known,
+    /// Known peers, and others after a question
+    Ask,
+}
+
+/// What to do when a file of that name is there already.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ExistingArg {
+    /// Keep both
+    Rename,
+    /// Refuse the new one
+    Refuse,
+    /// Replace the old one
+    Overwrite,
+}
+
+impl From<ExistingArg> for Existing {
+    fn from(arg: ExistingArg) -> Self {
+        match arg {
+            ExistingArg::Rename => Self::Rename,
+            ExistingArg::Refuse => Self::Refuse,
+            ExistingArg::Overwrite => Self::Overwrite,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_name_the_fixed_ports() {
+        let Command::Directory { listen } = Args::parse_from(["landline", "directory"]).command else { panic!() };
+        assert_eq!(listen.port(), DIRECTORY_PORT);
+        let Command::Listen(args) = Args::parse_from(["landline", "listen", "--name", "bob"]).command else { panic!() };
+        assert_eq!(args.listen.port(), PEER_PORT);
+        assert!(args.accept.is_none());
+    }
+
+    #[test]
+    fn the_last_of_several_is_the_peer() {
+        let args = Args::parse_from(["landline", "send", "a", "b", "bob", "--home", "x"]);
+        let Command::Send { paths, peer, .. } = args.command else { panic!() };
+        assert_eq!((paths, peer.as_str()), (vec![PathBuf::from("a"), PathBuf::from("b")], "bob"));
+        assert!(Args::try_parse_from(["landline", "send", "bob"]).is_err());
+        assert!(Args::try_parse_from(["landline", "trust", "bob", "not-an-id"]).is_err());
+    }
+}

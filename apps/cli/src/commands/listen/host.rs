@@ -1,0 +1,317 @@
+//! The loop of `landline listen`: events, notices, what is typed, and the known peers as they change.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, never, select};
+use landline::{Event, Goodbye, LinkId};
+use landline_directory::Name;
+use landline_services::files::{Existing, SaveDirectory};
+use landline_services::{Line, Notice, Switchboard, printable};
+
+use super::announce::Announcing;
+use super::guests::{Admission, Guest, Guests};
+use crate::args::Accept;
+use crate::failure::Result;
+use crate::home::Home;
+use crate::known::KnownPeers;
+use crate::node::{Node, stopped};
+use crate::terminal::{self, Input, Screen};
+use crate::units;
+
+/// How often the file of known peers is looked at for changes.
+const KNOWN_LOOK: Duration = Duration::from_secs(1);
+
+/// Everything about a listening node.
+pub(super) struct Host {
+    node: Node,
+    board: Switchboard,
+    home: Home,
+    known: KnownPeers,
+    known_changed: Option<SystemTime>,
+    accept: Accept,
+    name: Name,
+    screen: Screen,
+    guests: Guests,
+    chats: BTreeSet<Line>,
+    /// Whom typed lines go to.
+    answer_to: Option<Line>,
+    is_stopping: bool,
+}
+
+impl Host {
+    pub(super) fn new(node: Node, home: Home, known: KnownPeers, accept: Accept, name: Name) -> Self {
+        let board = Switchboard::new(node.engine.clone());
+        Self {
+            node,
+            board,
+            known_changed: home.changed("known_peers"),
+            home,
+            known,
+            accept,
+            name,
+            screen: Screen::plain(),
+            guests: Guests::default(),
+            chats: BTreeSet::new(),
+            answer_to: None,
+            is_stopping: false,
+        }
+    }
+
+    pub(super) fn take_files(&mut self, directory: Arc<SaveDirectory>, existing: Existing) {
+        self.board.take_files(directory, existing);
+    }
+
+    /// Says who and where we are.
+    pub(super) fn greet(&mut self, address: SocketAddr, reach: &SocketAddr, save_to: &Path) -> Result<()> {
+        let peer_id = self.node.engine.peer_id();
+        let accept = match self.accept {
+            Accept::Any => "anybody",
+            Accept::Known => "known peers (landline trust NAME PEERID)",
+            Accept::Ask => "known peers, and others after a question",
+        };
+        self.screen.note(&format!("listening on {address} as {}", self.name))?;
+        self.screen.note(&format!("  reached as   {peer_id}@{reach}"))?;
+        self.screen.note(&format!("  fingerprint  {}", peer_id.fingerprint()))?;
+        self.screen.note(&format!("  lets in      {accept}"))?;
+        Ok(self.screen.note(&format!("  saves to     {}", save_to.display()))?)
+    }
+
+    /// Runs until it is asked to end; then finishes what is under way.
+    pub(super) fn run(mut self, announcing: Announcing, signals: &Receiver<()>) -> Result<()> {
+        let lines = if terminal::is_interactive() {
+            let (screen, lines) = terminal::read_lines()?;
+            self.screen = screen;
+            lines
+        } else {
+            never()
+        };
+        let mut next_look = Instant::now() + KNOWN_LOOK;
+        while !self.is_stopping {
+            select! {
+                recv(self.node.events) -> event => self.handle_event(&event.map_err(|_| stopped())?)?,
+                recv(announcing.lines) -> line => if let Ok(line) = line { self.screen.note(&line)? },
+                recv(lines) -> input => self.handle_input(input.unwrap_or(Input::End))?,
+                recv(signals) -> _ => self.is_stopping = true,
+                default(next_look.saturating_duration_since(Instant::now())) => {}
+            }
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + KNOWN_LOOK;
+                self.reload_known()?;
+            }
+        }
+        announcing.stop();
+        self.finish(signals)
+    }
+
+    /// Waits for the files that are under way, then says goodbye to everybody.
+    fn finish(mut self, signals: &Receiver<()>) -> Result<()> {
+        let count = self.board.receiving().count();
+        if count > 0 {
+            self.screen.note(&format!("finishing {count} file(s); Ctrl-C again ends at once"))?;
+        }
+        while self.board.receiving().next().is_some() {
+            let event = self.node.events.recv().map_err(|_| stopped())?;
+            self.handle_event(&event)?;
+        }
+        let links = self.guests.links();
+        let problems = self.node.finish(&mut self.board, &links, signals)?;
+        for problem in problems {
+            self.screen.note(&problem)?;
+        }
+        Ok(())
+    }
+
+    fn handle_event(&mut self, event: &Event) -> Result<()> {
+        self.board.handle_event(event);
+        if let Event::LinkUp { link, peer, .. } = event {
+            self.reload_known()?;
+            let is_let_in = self.accept != Accept::Ask || self.known.name_of(*peer).is_some();
+            self.guests.arrive(*link, *peer, is_let_in);
+        }
+        while let Some(notice) = self.board.poll_notice() {
+            self.handle_notice(notice)?;
+        }
+        if let Event::LinkDown { link, reason, .. } = event {
+            tracing::info!(?link, %reason, "link down");
+            let shown = self.guests.shown(*link, &self.known);
+            if let Some(Guest { admission: Admission::Waiting { is_asked: true, .. }, .. }) = self.guests.leave(*link) {
+                self.screen.note(&format!("{shown} has gone again; there is nothing to answer"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_notice(&mut self, notice: Notice) -> Result<()> {
+        let line = notice.line();
+        if let Notice::ChatName(_, claim) = &notice {
+            self.note_claim(line.link, claim)?;
+        }
+        match self.guests.get(line.link).map(|guest| &guest.admission) {
+            Some(Admission::In) => self.show(notice),
+            Some(Admission::Waiting { .. }) => match self.guests.hold(notice) {
+                true => self.ask(line.link),
+                false => Ok(()),
+            },
+            Some(Admission::Out) | None => {
+                self.turn_away(&notice);
+                Ok(())
+            }
+        }
+    }
+
+    fn show(&mut self, notice: Notice) -> Result<()> {
+        let shown = self.guests.shown(notice.line().link, &self.known);
+        match notice {
+            Notice::ChatOpened(line) => {
+                self.chats.insert(line);
+                let name = self.name.clone();
+                self.board.introduce(line, Some(name.as_str()));
+            }
+            Notice::ChatName(line, _) => self.offer_answer(line, &shown)?,
+            Notice::ChatText(line, text) => {
+                self.offer_answer(line, &shown)?;
+                self.screen.text(&format!("{shown}: {}", printable(&text)))?;
+            }
+            Notice::ChatEnded(line, _) => {
+                self.chats.remove(&line);
+                self.answer_to = self.answer_to.filter(|to| *to != line);
+                self.screen.note(&format!("{shown} has ended the chat"))?;
+            }
+            Notice::FileOffered(line, _) if self.is_stopping => {
+                self.board.refuse_file(line, "the receiver is stopping")
+            }
+            Notice::FileOffered(line, offer) => {
+                self.board.accept_file(line);
+                let size = offer.size.map_or("size unknown".to_owned(), units::size);
+                self.screen.note(&format!("receiving {} ({size}) from {shown}", printable(&offer.name)))?;
+            }
+            Notice::FileSaved(_, saved) => {
+                let (name, size) = (printable(&saved.name), units::size(saved.len));
+                self.screen.note(&format!("saved {name} ({size}) from {shown}"))?;
+            }
+            Notice::FileFailed(_, name, failure) => {
+                self.screen.note(&format!("not saved: {} from {shown}: {failure}", printable(&name)))?;
+            }
+            Notice::FileSent(..) => {}
+        }
+        Ok(())
+    }
+
+    /// What a peer that was not let in wants.
+    fn turn_away(&mut self, notice: &Notice) {
+        match notice {
+            Notice::ChatOpened(line) => self.board.decline_chat(*line),
+            Notice::FileOffered(line, _) => self.board.refuse_file(*line, "the receiver does not know you"),
+            _ => {}
+        }
+    }
+
+    /// A name that a peer gives itself is a claim; one that is pinned to another key is a warning.
+    fn note_claim(&mut self, link: LinkId, claim: &str) -> Result<()> {
+        let Some(guest) = self.guests.get_mut(link) else { return Ok(()) };
+        guest.claim = Some(claim.to_owned());
+        let peer = guest.peer;
+        let pinned_to_another = claim.parse::<Name>().is_ok_and(|name| self.known.is_pinned_to_another(&name, peer));
+        if self.known.name_of(peer).is_none() && pinned_to_another {
+            self.screen.note(&format!(
+                "WARNING: {} says it is {claim}, but it is not the {claim} that is pinned here",
+                peer.short()
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, link: LinkId) -> Result<()> {
+        let Some(peer) = self.guests.get(link).map(|guest| guest.peer) else { return Ok(()) };
+        let shown = self.guests.shown(link, &self.known);
+        self.screen.note(&format!("{shown} wants to talk to you: {peer}"))?;
+        self.screen.note(&format!("  fingerprint {}", peer.fingerprint()))?;
+        Ok(self.screen.note("  let them in this time? type y or n")?)
+    }
+
+    fn answer(&mut self, let_in: bool) -> Result<()> {
+        let Some((link, held)) = self.guests.answer(let_in) else { return Ok(()) };
+        for notice in held {
+            if let_in {
+                self.show(notice)?;
+            } else {
+                self.turn_away(&notice);
+            }
+        }
+        if !let_in {
+            // It may have gone meanwhile.
+            let _ = self.node.engine.end(link, Goodbye::NotAllowed, "not let in");
+        }
+        Ok(())
+    }
+
+    fn handle_input(&mut self, input: Input) -> Result<()> {
+        match input {
+            Input::End | Input::Interrupt => self.is_stopping = true,
+            Input::BadLine(why) => self.screen.note(&format!("not sent: {why}"))?,
+            Input::Line(text) => match (terminal::is_yes(&text), text.strip_prefix("/to ")) {
+                (Some(let_in), _) if self.guests.has_question() => self.answer(let_in)?,
+                (_, Some(name)) => self.switch_to(name.trim())?,
+                _ if text.is_empty() => {}
+                _ => self.say(&text)?,
+            },
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, text: &str) -> Result<()> {
+        match self.answer_to.map(|line| self.board.say(line, text)) {
+            None => self.screen.note("not sent: nobody is chatting with you")?,
+            Some(Err(error)) => self.screen.note(&format!("not sent: {error}"))?,
+            Some(Ok(())) => {}
+        }
+        Ok(())
+    }
+
+    /// The first who chats is whom typed lines go to. That changes only by command: nothing meant for one reaches another.
+    fn offer_answer(&mut self, line: Line, shown: &str) -> Result<()> {
+        if self.answer_to.is_none() && terminal::is_interactive() {
+            self.answer_to = Some(line);
+            self.screen.note(&format!("what you type goes to {shown}; /to NAME changes that"))?;
+        }
+        Ok(())
+    }
+
+    fn switch_to(&mut self, name: &str) -> Result<()> {
+        let is_meant = |line: &&Line| {
+            self.guests.shown(line.link, &self.known).trim_end_matches('?') == name.trim_end_matches('?')
+        };
+        let found: Vec<Line> = self.chats.iter().filter(is_meant).copied().collect();
+        match found[..] {
+            [line] => {
+                self.answer_to = Some(line);
+                self.screen.note(&format!("what you type goes to {}", self.guests.shown(line.link, &self.known)))?;
+            }
+            [] => self.screen.note(&format!("nobody called {} is chatting with you", printable(name)))?,
+            _ => self.screen.note("several are called that; pin them with landline trust")?,
+        }
+        Ok(())
+    }
+
+    /// Takes up changes of the known peers. A file that cannot be read changes nothing.
+    fn reload_known(&mut self) -> Result<()> {
+        let changed = self.home.changed("known_peers");
+        if changed == self.known_changed {
+            return Ok(());
+        }
+        self.known_changed = changed;
+        match KnownPeers::load(&self.home) {
+            Ok(known) => self.known = known,
+            Err(failure) => return Ok(self.screen.note(&failure.to_string())?),
+        }
+        if self.accept == Accept::Known {
+            let allowed = self.known.ids();
+            let _ = self.node.engine.set_allowed_peers(Some(allowed));
+        }
+        Ok(())
+    }
+}

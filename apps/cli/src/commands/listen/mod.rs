@@ -1,0 +1,88 @@
+//! `landline listen`: be reachable, show chat and answer it, take files.
+
+mod announce;
+mod guests;
+mod host;
+
+use std::net::SocketAddr;
+
+use landline::{Config, Error};
+use landline_directory::{Addresses, interface_ips};
+use landline_services::files::SaveDirectory;
+
+use crate::args::{Accept, Common, Listen};
+use crate::commands::directory::busy;
+use crate::failure::{Exit, Failure, Result};
+use crate::home::Home;
+use crate::known::KnownPeers;
+use crate::node::Node;
+use crate::peer;
+use crate::signals;
+use crate::terminal;
+
+use announce::Announcing;
+use host::Host;
+
+/// Listens until it is asked to end.
+pub(crate) fn run(common: &Common, args: &Listen) -> Result<()> {
+    let signals = signals::watch()?;
+    let accept = accept(args.accept)?;
+    let home = Home::open(common.home.as_deref())?;
+    let identity = home.identity()?;
+    let known = KnownPeers::load(&home)?;
+    let saving = format!("cannot save files to {}", args.save_to.display());
+    let directory = SaveDirectory::open(&args.save_to)
+        .map_err(|error| Failure::io(saving, &error).next("make that directory, or name another with --save-to DIR"))?;
+    let client = peer::client(common)?;
+    let allowed_peers = (accept == Accept::Known).then(|| known.ids());
+    let node = Node::start(identity, Config { allowed_peers, ..Config::default() })?;
+    let address = listen(&node, args.listen)?;
+    home.write("name", args.name.as_str())?;
+    let addresses = announced(args, address, client.url().is_loopback());
+    let announcing = Announcing::start(client, &home, &args.name, addresses)?;
+    let mut host = Host::new(node, home, known, accept, args.name.clone());
+    host.take_files(directory, args.existing.into());
+    host.greet(address, &reach(address), &args.save_to)?;
+    host.run(announcing, &signals)
+}
+
+fn accept(asked: Option<Accept>) -> Result<Accept> {
+    match asked {
+        Some(Accept::Ask) if !terminal::is_interactive() => {
+            Err(Failure::new(Exit::Usage, "--accept ask needs a terminal to ask on").next("use --accept known or any"))
+        }
+        Some(accept) => Ok(accept),
+        None if terminal::is_interactive() => Ok(Accept::Ask),
+        None => Ok(Accept::Known),
+    }
+}
+
+fn listen(node: &Node, address: SocketAddr) -> Result<SocketAddr> {
+    node.engine.listen(address).map_err(|error| match error {
+        Error::Io(error) => busy(address, &error),
+        other => Failure::engine(format_args!("cannot listen on {address}"), &other),
+    })
+}
+
+/// What is announced: what was asked for, else where we listen.
+fn announced(args: &Listen, bound: SocketAddr, is_local: bool) -> Addresses {
+    if !args.announce.is_empty() {
+        return Addresses::Fixed(args.announce.clone());
+    }
+    if bound.ip().is_unspecified() {
+        return Addresses::Interfaces { port: bound.port() };
+    }
+    if bound.ip().is_loopback() && !is_local {
+        tracing::warn!("others cannot reach the loopback address that is announced; listen on [::] instead");
+    }
+    Addresses::Fixed(vec![bound])
+}
+
+/// Where others can reach us without a directory: one address is enough to paste.
+fn reach(bound: SocketAddr) -> SocketAddr {
+    if !bound.ip().is_unspecified() {
+        return bound;
+    }
+    let ip = interface_ips(false).into_iter().chain(interface_ips(true)).find(|ip| ip.is_ipv4() || bound.is_ipv6());
+    SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port())
+}
