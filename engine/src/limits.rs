@@ -79,8 +79,9 @@ pub const MESSAGE_LEN_CEILING: usize = 1 << 30;
 /// What a message costs beside its length, so that empty ones are not free.
 pub const MESSAGE_CHARGE: u64 = 64;
 /// Undelivered bytes that a channel's sender may have outstanding: a bulk channel does not fill the pipe before an
-/// urgent one, yet covers the bandwidth-delay product of a 10 GbE LAN several times.
-pub const CHANNEL_WINDOW_LEN: usize = 1024 * 1024;
+/// urgent one, yet covers the bandwidth-delay product of a 10 GbE LAN several times. A whole number of 64 KiB messages with
+/// their charges, so that none waits for a rest of credit.
+pub const CHANNEL_WINDOW_LEN: usize = 16 * (RECORD_PAYLOAD_MAX + MESSAGE_CHARGE as usize);
 /// Room in the window of a whole link above two largest messages.
 pub const LINK_WINDOW_SLACK_LEN: usize = 8 * 1024 * 1024;
 /// Channels open on one link at a time, ours and theirs together. Each side opens at most half of them, so that neither

@@ -17,7 +17,7 @@ pub(crate) const PEER_PORT: u16 = 25463;
 
 /// Private wires between the programs of a LAN: chat and files, straight from peer to peer, every byte sealed.
 #[derive(Debug, Parser)]
-#[command(name = "landline", version, about, after_help = AFTER_HELP)]
+#[command(name = "landline", version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
