@@ -330,3 +330,33 @@ fn mutated_records_never_bring_a_link_down_with_a_panic() {
     }
     assert!(faults > 1000, "{faults} faults");
 }
+
+#[test]
+fn padding_around_a_message_is_not_kept_with_it() {
+    let mut pair = Pair::new();
+    let padded = frames().open(1).data(1, 8, 0, 8).raw(&[0x0a, 0, 0xff, 0xff]).raw(&[0; 0xffff]);
+    let record = Bytes::from(padded.0);
+    let mut events = VecDeque::new();
+    pair.b.link.handle_record(record.clone(), pair.now, &mut events).expect("padding is allowed");
+    let batch = events.into_iter().find_map(|event| if let Event::Messages(batch) = event { Some(batch) } else { None });
+    let message = batch.expect("the message arrives").iter_bytes().next().expect("one");
+    assert_eq!(&message[..], [0xdd; 8]);
+    assert!(!record.as_ptr_range().contains(&message.as_ptr()), "eight bytes hold on to 64 KiB");
+}
+
+#[test]
+fn a_peer_that_reads_none_of_our_resets_is_cut_off() {
+    let mut pair = Pair::new();
+    let mut fault = None;
+    // The app turns every channel away, as it does with services that it does not have; nothing is sent.
+    for round in 0..=CHANNEL_COUNT_MAX as u32 {
+        let id = 2 * round + 1;
+        fault = pair.b.link.handle_record(frames().open(id).0.into(), pair.now, &mut VecDeque::new()).err();
+        pair.b.link.noticed();
+        if fault.is_some() {
+            break;
+        }
+        pair.b.link.reset(ChannelId(id), 3).expect("the channel was opened");
+    }
+    assert_eq!(fault, Some(PeerFault::Flood));
+}
