@@ -338,7 +338,8 @@ fn padding_around_a_message_is_not_kept_with_it() {
     let record = Bytes::from(padded.0);
     let mut events = VecDeque::new();
     pair.b.link.handle_record(record.clone(), pair.now, &mut events).expect("padding is allowed");
-    let batch = events.into_iter().find_map(|event| if let Event::Messages(batch) = event { Some(batch) } else { None });
+    let batch =
+        events.into_iter().find_map(|event| if let Event::Messages(batch) = event { Some(batch) } else { None });
     let message = batch.expect("the message arrives").iter_bytes().next().expect("one");
     assert_eq!(&message[..], [0xdd; 8]);
     assert!(!record.as_ptr_range().contains(&message.as_ptr()), "eight bytes hold on to 64 KiB");
