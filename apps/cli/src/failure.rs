@@ -89,7 +89,12 @@ impl Failure {
             }
             CloseReason::Io { kind: io::ErrorKind::ConnectionRefused, .. } => failure(Exit::Failed)
                 .next(format!("nothing listens on TCP port {port} there: start `landline listen` on the peer")),
-            CloseReason::Peer(PeerFault::NotLandline) => {
+            CloseReason::Timeout(Timeout::Handshake(_)) => {
+                failure(Exit::Failed).next(format!("see what listens on TCP port {port} there, and that it is `landline listen`"))
+            }
+            CloseReason::Peer(
+                PeerFault::NotLandline | PeerFault::UnexpectedRecord(_) | PeerFault::RecordLength(_),
+            ) => {
                 failure(Exit::Failed).next(format!("something else listens on TCP port {port} there; check the address"))
             }
             CloseReason::Lost => failure(Exit::Failed).next("run the same command again"),

@@ -61,7 +61,11 @@ impl Target {
         let Some(name) = &self.to_pin else { return Ok(()) };
         match KnownPeers::pin(home, name, self.peer)? {
             Standing::Changed { pinned } => Err(changed(name, pinned, self.peer)),
-            Standing::New | Standing::Known => Ok(()),
+            Standing::Known => Ok(()),
+            Standing::New => {
+                let (peer, fingerprint) = (self.peer, self.peer.fingerprint());
+                Ok(writeln!(std::io::stderr(), "{name} was new here; pinned to {peer}\n  fingerprint {fingerprint}")?)
+            }
         }
     }
 
@@ -117,10 +121,7 @@ fn check_standing(name: &Name, peer: PeerId, known: &KnownPeers, accept_new: boo
     match known.standing(name, peer) {
         Standing::Known => Ok(false),
         Standing::Changed { pinned } => Err(changed(name, pinned, peer)),
-        Standing::New if accept_new => {
-            writeln!(std::io::stderr(), "{name} is new here; pinned to {peer}\n  fingerprint {}", peer.fingerprint())?;
-            Ok(true)
-        }
+        Standing::New if accept_new => Ok(true),
         Standing::New if terminal::can_ask() => {
             let question = format!(
                 "First contact with {name}. The directory says it is {peer}\n  fingerprint {}\n\

@@ -48,6 +48,8 @@ struct Chat {
     name: Option<String>,
     screen: Screen,
     is_interactive: bool,
+    /// This side is ending the chat.
+    is_ending: bool,
     /// Those who can hear us. Links that are being dialled again are not among them.
     peers: BTreeMap<Line, String>,
     /// Those whose link is lost and dialled again, by their PeerId's text.
@@ -59,7 +61,7 @@ impl Chat {
     fn new(node: Node, board: Switchboard, home: &Home, is_interactive: bool) -> Self {
         let screen = Screen::plain();
         let (peers, awaited, failures) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { node, board, name: home.chat_name(), screen, is_interactive, peers, awaited, failures }
+        Self { node, board, name: home.chat_name(), screen, is_interactive, is_ending: false, peers, awaited, failures }
     }
 
     /// Opens a chat with everybody who was reached; the others are reported, and a failure only if nobody was.
@@ -186,7 +188,9 @@ impl Chat {
                         self.screen.text(&format!("{shown}: {}", printable(&text)))?;
                     }
                 }
-                Notice::ChatEnded(line, declined) => self.handle_ended(line, declined)?,
+                Notice::ChatEnded(line, declined) if !self.is_ending || declined => {
+                    self.handle_ended(line, declined)?
+                }
                 Notice::ChatOpened(line) => self.board.decline_chat(line),
                 _ => {}
             }
@@ -218,6 +222,8 @@ impl Chat {
             }
             self.show_notices()?;
         }
+        // From here on it is this side that ends.
+        self.is_ending = true;
         let links: Vec<LinkId> = self.peers.keys().map(|line| line.link).collect();
         let problems = self.node.finish(&mut self.board, &links, signals)?;
         self.show_notices()?;

@@ -21,11 +21,11 @@ use crate::units;
 
 /// Sends `paths` to `peer`.
 pub(crate) fn run(common: &Common, paths: &[PathBuf], peer: &str, accept_new: bool) -> Result<()> {
+    let signals = signals::watch()?;
     // Wrong paths are told before anybody is bothered.
     for path in paths {
         open(path)?;
     }
-    let signals = signals::watch()?;
     let home = Home::open(common.home.as_deref())?;
     let identity = home.identity()?;
     let target = Target::resolve(peer, common, &home, accept_new)?;
@@ -33,18 +33,14 @@ pub(crate) fn run(common: &Common, paths: &[PathBuf], peer: &str, accept_new: bo
     let mut board = Switchboard::new(node.engine.clone());
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;
-    let mut sending = Sending { node: &node, board, link, is_up: true, signals: &signals, shown: &target.shown };
+    let (is_up, is_interrupted, shown) = (true, false, target.shown.as_str());
+    let mut sending = Sending { node: &node, board, link, is_up, is_interrupted, signals: &signals, shown };
     let mut failed = Vec::new();
     for path in paths {
-        if !sending.is_up {
-            let failure = FileFailure::new(Code::Cancelled, "the link is gone");
+        if !sending.is_up || sending.is_interrupted {
+            failed.push((path, Failure::new(Exit::Failed, format!("{} was not sent", shown_path(path)))));
+        } else if let Err(failure) = sending.send(path) {
             failed.push((path, failure));
-        } else if let Err(failure) = sending.send(path)? {
-            let is_over = failure.code == Code::Cancelled;
-            failed.push((path, failure));
-            if is_over {
-                break;
-            }
         }
     }
     if sending.is_up {
@@ -52,13 +48,21 @@ pub(crate) fn run(common: &Common, paths: &[PathBuf], peer: &str, accept_new: bo
         let problems = node.finish(&mut sending.board, &[link], &signals)?;
         problems.iter().for_each(|problem| tracing::debug!("{problem}"));
     }
-    match failed.pop() {
-        None => Ok(()),
-        Some((path, failure)) if failed.is_empty() => Err(explain(path, &target.shown, &failure)),
-        Some(_) => {
-            Err(Failure::new(Exit::Failed, format!("{} of {} files were not sent", failed.len() + 1, paths.len())))
-        }
+    summarize(failed, paths.len())
+}
+
+/// One failure speaks for itself; of several, what was not sent is listed.
+fn summarize(mut failed: Vec<(&PathBuf, Failure)>, count: usize) -> Result<()> {
+    if count == 1 || failed.is_empty() {
+        return failed.pop().map_or(Ok(()), |(_, failure)| Err(failure));
     }
+    let names: Vec<String> = failed.iter().map(|(path, _)| shown_path(path)).collect();
+    let text = format!("{} of {count} files were not sent: {}", failed.len(), names.join(", "));
+    Err(Failure::new(Exit::Failed, text).next("run the command again with those"))
+}
+
+fn shown_path(path: &Path) -> String {
+    printable(&path.display().to_string()).into_owned()
 }
 
 /// A link with files going over it.
@@ -67,13 +71,14 @@ struct Sending<'a> {
     board: Switchboard,
     link: LinkId,
     is_up: bool,
+    is_interrupted: bool,
     signals: &'a Receiver<()>,
     shown: &'a str,
 }
 
 impl Sending<'_> {
-    /// Sends one file and reports it. The outer failure ends the command, the inner one concerns this file.
-    fn send(&mut self, path: &Path) -> Result<std::result::Result<(), FileFailure>> {
+    /// Sends one file and reports it.
+    fn send(&mut self, path: &Path) -> Result<()> {
         let source = open(path)?;
         let started = Instant::now();
         let line = self
@@ -85,10 +90,10 @@ impl Sending<'_> {
         let outcome = self.drive(line, &mut progress);
         progress.clear();
         match outcome? {
-            Ok(confirmed) => Ok(Ok(report(&name, self.shown, &confirmed, started.elapsed())?)),
+            Ok(confirmed) => report(&name, self.shown, &confirmed, started.elapsed()),
             Err(failure) => {
                 writeln!(std::io::stderr(), "{name}: not sent: {failure}")?;
-                Ok(Err(failure))
+                Err(explain(path, self.shown, &failure))
             }
         }
     }
@@ -97,6 +102,13 @@ impl Sending<'_> {
     fn drive(&mut self, line: Line, progress: &mut ProgressLine) -> Result<Outcome> {
         loop {
             let is_busy = self.board.pump();
+            while let Some(notice) = self.board.poll_notice() {
+                if let Notice::FileSent(sent, outcome) = notice
+                    && sent == line
+                {
+                    return Ok(outcome);
+                }
+            }
             if let Some(done) = self.board.progress(line) {
                 progress.update(done, Instant::now());
             }
@@ -107,15 +119,11 @@ impl Sending<'_> {
                     self.board.handle_event(&event);
                     self.is_up &= !matches!(event, Event::LinkDown { link, .. } if link == self.link);
                 }
-                recv(self.signals) -> _ => self.board.cancel_file(line, "interrupted"),
-                default(patience) => {}
-            }
-            while let Some(notice) = self.board.poll_notice() {
-                if let Notice::FileSent(sent, outcome) = notice
-                    && sent == line
-                {
-                    return Ok(outcome);
+                recv(self.signals) -> _ => {
+                    self.is_interrupted = true;
+                    self.board.cancel_file(line, "interrupted");
                 }
+                default(patience) => {}
             }
         }
     }
@@ -123,8 +131,7 @@ impl Sending<'_> {
 
 fn open(path: &Path) -> Result<SourceFile> {
     SourceFile::open(path).map_err(|fault| {
-        let shown = path.display().to_string();
-        let shown = printable(&shown);
+        let shown = shown_path(path);
         match fault {
             SourceFault::Io(error) => Failure::io(format_args!("cannot send {shown}"), &error),
             fault => Failure::new(Exit::Failed, format!("cannot send {shown}: {fault}")),
@@ -150,8 +157,7 @@ fn report(name: &str, shown: &str, confirmed: &Confirmed, time: Duration) -> Res
 }
 
 fn explain(path: &Path, shown: &str, failure: &FileFailure) -> Failure {
-    let path = path.display().to_string();
-    let explained = Failure::new(Exit::Failed, format!("{} was not sent to {shown}: {failure}", printable(&path)));
+    let explained = Failure::new(Exit::Failed, format!("{} was not sent to {shown}: {failure}", shown_path(path)));
     match failure.code {
         Code::NoSpace => explained.next(format!("{shown} has to make room on the disk of the save directory")),
         Code::Exists => {

@@ -150,6 +150,11 @@ impl Party {
         let mut deadline = Instant::now() + STALL;
         loop {
             let is_busy = self.board.pump();
+            while let Some(notice) = self.board.poll_notice() {
+                if let Some(found) = wanted(notice) {
+                    return Ok(found);
+                }
+            }
             draw(&self.board);
             let patience = if is_busy { Duration::ZERO } else { REDRAW };
             select! {
@@ -163,11 +168,6 @@ impl Party {
                 }
                 recv(self.signals) -> _ => return Err(interrupted()),
                 default(patience) => {}
-            }
-            while let Some(notice) = self.board.poll_notice() {
-                if let Some(found) = wanted(notice) {
-                    return Ok(found);
-                }
             }
             if !is_busy && Instant::now() > deadline {
                 return Err(Failure::new(Exit::Failed, format!("waited for {what}, and nothing came")));

@@ -74,6 +74,8 @@ impl OpenLine {
                     self.waiting.push_back(message);
                     return None;
                 }
+                // Why, the link's or the channel's own event will say.
+                Err(SendError::Closed(_)) => return None,
                 Err(error) => sender.abandon(Failure::new(Code::Cancelled, error.to_string())),
             }
         }

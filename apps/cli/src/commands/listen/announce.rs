@@ -4,7 +4,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 use landline_directory::limits::LEASE_DEFAULT;
-use landline_directory::{Addresses, Announcer, AnnouncerEvent, AnnouncerPlan, Client, Name};
+use landline_directory::{Addresses, Announcer, AnnouncerEvent, AnnouncerPlan, Client, ClientError, Name};
 use landline_services::printable;
 
 use crate::failure::{Failure, Result};
@@ -72,11 +72,18 @@ impl Teller {
                 }
                 None
             }
-            AnnouncerEvent::Announced(_) => (self.is_listed.replace(true) != Some(true))
-                .then(|| format!("announced as {} in the directory {}", self.name, self.url)),
+            AnnouncerEvent::Announced(_) => (self.is_listed.replace(true) != Some(true)).then(|| {
+                // From now on chats may say this name: nobody else has it.
+                if let Err(failure) = self.home.write("name", self.name.as_str()) {
+                    tracing::warn!(%failure, "the name is not remembered for chats");
+                }
+                format!("announced as {} in the directory {}", self.name, self.url)
+            }),
             AnnouncerEvent::Failed { error, .. } => (self.is_listed.replace(false) != Some(false)).then(|| {
+                let is_taken = matches!(&error, ClientError::Refused(refusal) if refusal.status == 409);
+                let next = if is_taken { "\n  next: listen with another --name" } else { "" };
                 let error = error.to_string();
-                format!("not announced, trying again: {}", printable(&error))
+                format!("not announced, trying again: {}{next}", printable(&error))
             }),
             AnnouncerEvent::Withdrawn(_) => None,
         }

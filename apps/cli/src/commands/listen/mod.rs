@@ -37,7 +37,6 @@ pub(crate) fn run(common: &Common, args: &Listen) -> Result<()> {
     let allowed_peers = (accept == Accept::Known).then(|| known.ids());
     let node = Node::start(identity, Config { allowed_peers, ..Config::default() })?;
     let address = listen(&node, args.listen)?;
-    home.write("name", args.name.as_str())?;
     let addresses = announced(args, address, client.url().is_loopback());
     let announcing = Announcing::start(client, &home, &args.name, addresses)?;
     let mut host = Host::new(node, home, known, accept, args.name.clone());
