@@ -60,6 +60,8 @@ pub struct Reactor<P: Protocol, S: Stream = TcpStream> {
     ended: Vec<(Token, P::CloseReason)>,
     /// Of the connection made last.
     generation: u32,
+    /// The last poll gave as many events as it could: there may be more.
+    is_poll_cut: bool,
     /// The protocol may have more to dial than the budget or the free slots allowed.
     dials_carried: bool,
 }
@@ -91,6 +93,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             due: Vec::new(),
             ended: Vec::new(),
             generation: 0,
+            is_poll_cut: false,
             dials_carried: false,
         })
     }
@@ -194,6 +197,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             || !self.common.turn.close.is_empty()
             || !self.ended.is_empty()
             || self.listeners.is_ready()
+            || self.is_poll_cut
             || (self.dials_carried && !self.is_full())
             || self.common.protocol.has_commands();
         let deadlines = [self.timers.next(), self.listeners.deadline(), self.common.protocol.timer()];
@@ -203,6 +207,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     /// Notes for each event of the poll whom it concerns, before any slot can change its tenant.
     fn mark(&mut self) {
         self.common.stats.wakeup_count += u64::from(!self.events.is_empty());
+        self.is_poll_cut = self.events.iter().count() == POLL_EVENT_COUNT;
         for event in &self.events {
             let token = match Target::from(event.token()) {
                 Target::Wake => continue,
