@@ -12,18 +12,17 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A real program draws its seeds at random.
-    let grants = Config::default().grants();
+    let grants = Config::default().grants(); // A real program draws its seeds at random.
     let asker = Local::new(Identity::from_seed([1; 32]), [11; 32], [21; 16], grants);
     let answerer = Local::new(Identity::from_seed([2; 32]), [12; 32], [22; 16], grants);
     let session = Session::initiator(&asker, answerer.peer_id(), [5; 32]);
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let stream = TcpStream::connect(listener.local_addr()?)?;
+    let address = listener.local_addr()?;
     let thread = std::thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
         drive(stream, &answerer, Session::responder(&answerer, [6; 32])).map_err(|error| error.to_string())
     });
-    drive(stream, &asker, session)?;
+    drive(TcpStream::connect(address)?, &asker, session)?;
     Ok(thread.join().map_err(|_| "the answering thread panicked")??)
 }
 
@@ -40,11 +39,10 @@ fn drive(mut stream: TcpStream, local: &Local, mut session: Session) -> Result<(
         if link.as_ref().is_some_and(Link::is_finished) {
             return Ok(());
         }
-        let len = stream.read(&mut chunk)?;
-        if len == 0 {
-            return Err("the other side is gone".into());
+        match stream.read(&mut chunk)? {
+            0 => return Err("the other side is gone".into()),
+            len => input.extend_from_slice(&chunk[..len]),
         }
-        input.extend_from_slice(&chunk[..len]);
         while let Some(item) = session.handle_input(local, &mut input)? {
             if let Input::Peer(peer) = item {
                 let setup = LinkSetup::new(0, local, [7; 16], stream.peer_addr()?);
@@ -58,8 +56,8 @@ fn drive(mut stream: TcpStream, local: &Local, mut session: Session) -> Result<(
 }
 
 fn react(link: &mut Link, event: Event) -> Result<(), Box<dyn Error>> {
-    let is_asker = link.peer().role == Role::Initiator;
     link.event_taken(&event, Instant::now());
+    let is_asker = link.peer().role == Role::Initiator;
     match event {
         Event::LinkUp { .. } if is_asker => {
             let channel = link.open_channel("example.shout/1", Priority::Normal)?;
