@@ -20,8 +20,6 @@ use crate::limits::{CHAT_NAME_MAX, CHAT_NAME_MIN, CHAT_TEXT_MAX};
 pub const SERVICE: &str = "landline.chat/1";
 /// Code of a RESET on a chat channel: the person (or their settings) does not want this chat.
 pub const RESET_DECLINED: u32 = 1;
-/// Code of a RESET on a chat channel: a message broke the rules of this module.
-pub const RESET_MALFORMED: u32 = 2;
 
 const KIND_TEXT: u8 = 0x01;
 const KIND_NAME: u8 = 0x02;

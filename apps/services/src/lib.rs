@@ -11,5 +11,8 @@ pub mod limits;
 mod printable;
 mod switchboard;
 
+/// Code of a RESET on a channel of any service here: a message broke the service's rules.
+pub const RESET_MALFORMED: u32 = 2;
+
 pub use printable::printable;
 pub use switchboard::{Line, Notice, SayError, Switchboard};

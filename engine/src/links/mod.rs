@@ -76,7 +76,7 @@ pub struct Wire {
 enum Stage {
     /// We dial; TCP is not up.
     Dialling { dial: DialId, until: Instant },
-    /// The peer is not identified, or (on our dials) has not answered with a record yet.
+    /// TCP is up; the peer is not identified yet.
     Handshaking { dial: Option<DialId>, until: Instant },
     /// The peer is identified; the link at `index` has until `until` to come up, then it sets the deadlines.
     Linked { index: usize, until: Option<Instant> },

@@ -25,8 +25,6 @@ pub use wire::{DATA_HEADER_LEN, Offer};
 
 /// Service name of file channels.
 pub const SERVICE: &str = "landline.files/1";
-/// Code of a RESET on a file channel: a message broke the rules of [`wire`].
-pub const RESET_MALFORMED: u32 = 2;
 
 /// How far a transfer has come; counters to be polled as often as somebody wants to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -139,11 +139,6 @@ impl<R: Read> Sender<R> {
         }
     }
 
-    /// Whether the other side has said yes.
-    pub fn is_accepted(&self) -> bool {
-        matches!(self.state, State::Sending | State::Ended { .. } | State::Over(Ok(_)))
-    }
-
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         Progress { done_len: self.sent_len, size: self.offer.size }

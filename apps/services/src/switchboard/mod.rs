@@ -314,7 +314,7 @@ impl Switchboard {
     /// A peer that breaks the rules of a service is not listened to any further on that channel.
     fn drop_malformed(&mut self, line: Line) {
         if let Some(open) = self.lines.get(&line) {
-            open.reset(files::RESET_MALFORMED);
+            open.reset(crate::RESET_MALFORMED);
         }
         tracing::warn!(link = ?line.link, channel = %line.channel, "reset a channel: its peer broke the service's rules");
         self.remove(line, false, "the other side broke the rules of the service");
