@@ -157,7 +157,7 @@ struct Keys {
     epoch: u64,
     sequence: u64,
     /// The key ready for use; dropped on idle connections, which keep 32 bytes.
-    expanded: Option<Box<gcm::Key>>,
+    expanded: Option<gcm::Key>,
 }
 
 impl Keys {
@@ -210,8 +210,8 @@ impl Keys {
     }
 }
 
-fn expand<'a>(expanded: &'a mut Option<Box<gcm::Key>>, key: &[u8; 32]) -> &'a gcm::Key {
-    expanded.get_or_insert_with(|| Box::new(gcm::Key::new(key)))
+fn expand<'a>(expanded: &'a mut Option<gcm::Key>, key: &[u8; 32]) -> &'a gcm::Key {
+    expanded.get_or_insert_with(|| gcm::Key::new(key))
 }
 
 /// HKDF-Expand of an epoch's root into its key, its iv and the next epoch's root.

@@ -285,7 +285,7 @@ impl<S: Stream> Reactor<Links, S> {
             links: links.link_totals(),
             handshake_count: links.handshake_count,
             ends: links.ends,
-            gcm: crate::crypto::gcm::implementation_name(),
+            gcm: crate::crypto::gcm::Implementation::chosen().name(),
         }
     }
 }

@@ -7,12 +7,17 @@
 //! It does not keep nonces apart. A nonce used twice under one key gives away both texts and lets
 //! anyone forge, so the caller must make that impossible.
 
+mod implementation;
+#[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+#[allow(unsafe_code, reason = "this is where the engine speaks to the processor; every block says why it is sound")]
+mod kernel;
 mod portable;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+pub use self::implementation::{Implementation, OVERRIDE_VARIABLE};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -37,14 +42,57 @@ const _: () = assert!(TEXT_LEN_MAX / 16 < u32::MAX as usize / 2);
 /// drop as far as the crates below can (copies that the compiler made in registers and on the stack
 /// are out of reach).
 pub struct Key {
-    implementation: portable::Key,
+    expanded: Expanded,
+}
+
+/// Boxed: what an implementation keeps is large, and differs.
+enum Expanded {
+    Portable(Box<portable::Key>),
+    #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+    Narrow128(Box<kernel::Key<kernel::V128>>),
+    #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+    Narrow256(Box<kernel::Key<kernel::V256>>),
+    #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+    Wide(Box<kernel::Key<kernel::V512>>),
+}
+
+/// Calls the same method of whichever implementation it is.
+macro_rules! dispatch {
+    ($expanded:expr, $key:ident => $call:expr) => {
+        match $expanded {
+            Expanded::Portable($key) => $call,
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Expanded::Narrow128($key) => $call,
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Expanded::Narrow256($key) => $call,
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Expanded::Wide($key) => $call,
+        }
+    };
 }
 
 impl Key {
     /// Expands `key`. The caller's copy stays the caller's to wipe.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN]) -> Key {
-        Key { implementation: portable::Key::new(key) }
+        Key::with(Implementation::chosen(), key).expect("what was chosen is available")
+    }
+
+    /// Expands `key` for one implementation, `None` where it is not [available](Implementation::available).
+    #[must_use]
+    pub fn with(implementation: Implementation, key: &[u8; KEY_LEN]) -> Option<Key> {
+        let expanded = match implementation {
+            Implementation::Portable => Expanded::Portable(Box::new(portable::Key::new(key))),
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Implementation::Narrow128 => Expanded::Narrow128(kernel::Key::<kernel::V128>::new(key)?),
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Implementation::Narrow256 => Expanded::Narrow256(kernel::Key::<kernel::V256>::new(key)?),
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Implementation::Wide => Expanded::Wide(kernel::Key::<kernel::V512>::new(key)?),
+            #[cfg(not(all(feature = "gcm-kernels", target_arch = "x86_64")))]
+            _ => return None,
+        };
+        Some(Key { expanded })
     }
 
     /// Encrypts `text` where it lies and returns the tag over it and `aad`.
@@ -56,7 +104,7 @@ impl Key {
     #[must_use = "without its tag the text cannot be opened"]
     pub fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
         check_lengths(aad.len(), text.len());
-        self.implementation.seal_in_place(nonce, aad, text)
+        dispatch!(&self.expanded, key => key.seal_in_place(nonce, aad, text))
     }
 
     /// Encrypts `head` followed by `body` into `dst` and returns the tag over that and `aad`. Each
@@ -84,7 +132,7 @@ impl Key {
             dst.len(),
             body.len(),
         );
-        self.implementation.seal_to(nonce, aad, head, body, dst)
+        dispatch!(&self.expanded, key => key.seal_to(nonce, aad, head, body, dst))
     }
 
     /// Decrypts `text` where it lies, if `tag` is the one it was sealed with under the same key,
@@ -103,7 +151,7 @@ impl Key {
         tag: &[u8; TAG_LEN],
     ) -> Result<(), TagMismatch> {
         check_lengths(aad.len(), text.len());
-        let expected = self.implementation.open_in_place(nonce, aad, text);
+        let expected = dispatch!(&self.expanded, key => key.open_in_place(nonce, aad, text));
         if bool::from(expected.ct_eq(tag)) {
             Ok(())
         } else {
@@ -131,12 +179,6 @@ impl fmt::Display for TagMismatch {
 }
 
 impl std::error::Error for TagMismatch {}
-
-/// The implementation that new keys use on this machine, for logs and benchmark reports.
-#[must_use]
-pub fn implementation_name() -> &'static str {
-    "portable"
-}
 
 /// Asserted rather than returned: to go on would repeat keystream, which breaks secrecy.
 fn check_lengths(aad_len: usize, text_len: usize) {

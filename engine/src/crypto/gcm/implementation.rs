@@ -1,0 +1,125 @@
+//! Which implementation of the cipher: what was compiled in, what the processor can run, what the environment asks for,
+//! and whether it gives the right answer.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::{Key, TagMismatch};
+
+/// The ways to compute AES-256-GCM. They give the same bytes; they differ in speed and in what they ask of the
+/// processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Implementation {
+    /// The crates `aes` and `ghash`, on any processor.
+    Portable,
+    /// x86-64 with AES-NI and PCLMULQDQ: one block an instruction.
+    Narrow128,
+    /// x86-64 with AVX2, VAES and VPCLMULQDQ: two blocks an instruction.
+    Narrow256,
+    /// x86-64 with AVX-512 (F, BW, VL, DQ), VAES and VPCLMULQDQ: four blocks an instruction.
+    Wide,
+}
+
+/// The environment variable that asks for an implementation, for tests and measurement: `portable`, `narrow-128`,
+/// `narrow-256`, `wide`, or `narrow` for the better of the two.
+pub const OVERRIDE_VARIABLE: &str = "LANDLINE_GCM";
+
+impl Implementation {
+    /// All of them, slowest first.
+    pub const ALL: [Implementation; 4] =
+        [Implementation::Portable, Implementation::Narrow128, Implementation::Narrow256, Implementation::Wide];
+
+    /// The name in statistics, reports and [`OVERRIDE_VARIABLE`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Implementation::Portable => "portable",
+            Implementation::Narrow128 => "narrow-128",
+            Implementation::Narrow256 => "narrow-256",
+            Implementation::Wide => "wide",
+        }
+    }
+
+    /// Those that were compiled in and that this processor can run, slowest first.
+    pub fn available() -> impl DoubleEndedIterator<Item = Implementation> {
+        Implementation::ALL.into_iter().filter(|implementation| Key::with(*implementation, &[0; 32]).is_some())
+    }
+
+    /// The one that new keys use. Decided once in the life of a process: the best available one, or what
+    /// [`OVERRIDE_VARIABLE`] asks for; [`Implementation::Portable`] if that one fails a known-answer test. Whatever does
+    /// not go as asked is logged.
+    pub fn chosen() -> Implementation {
+        static CHOSEN: OnceLock<Implementation> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let wanted = std::env::var_os(OVERRIDE_VARIABLE);
+            choose(wanted.as_ref().map(|wanted| wanted.to_string_lossy()).as_deref(), gives_the_known_answer)
+        })
+    }
+}
+
+impl fmt::Display for Implementation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+fn choose(wanted: Option<&str>, is_right: impl Fn(Implementation) -> bool) -> Implementation {
+    let candidate = candidate(wanted);
+    if is_right(candidate) {
+        return candidate;
+    }
+    tracing::error!(implementation = %candidate, "AES-GCM gave a wrong answer in its self-test: using the portable one");
+    assert!(is_right(Implementation::Portable), "AES-GCM gives wrong answers on this machine in every implementation");
+    Implementation::Portable
+}
+
+/// What the environment asks for if it can be had, else the best there is.
+fn candidate(wanted: Option<&str>) -> Implementation {
+    let best = Implementation::available().next_back().unwrap_or(Implementation::Portable);
+    let Some(wanted) = wanted else { return best };
+    let fits = |implementation: &Implementation| match wanted {
+        "narrow" => matches!(implementation, Implementation::Narrow128 | Implementation::Narrow256),
+        name => implementation.name() == name,
+    };
+    Implementation::available().rfind(fits).unwrap_or_else(|| {
+        let known = Implementation::ALL.map(Implementation::name).join(", ");
+        tracing::error!(
+            "{OVERRIDE_VARIABLE}={wanted} cannot be had on this machine (known: {known} and narrow): using {best}"
+        );
+        best
+    })
+}
+
+/// Seals and opens a text long enough for every path of the kernels: whole batches, a tail, a partial block.
+fn gives_the_known_answer(implementation: Implementation) -> bool {
+    let Some(key) = Key::with(implementation, &KNOWN_KEY) else { return false };
+    let mut text = KNOWN_TEXT;
+    let tag = key.seal_in_place(&KNOWN_NONCE, KNOWN_AAD, &mut text);
+    let mut copied = KNOWN_TEXT;
+    let (head, body) = KNOWN_TEXT.split_at(16);
+    let head = head.try_into().expect("16 bytes were split off");
+    let copied_tag = key.seal_to(&KNOWN_NONCE, KNOWN_AAD, head, body, &mut copied);
+    let mut forged = text;
+    tag == KNOWN_TAG
+        && (copied_tag, copied) == (tag, text)
+        && key.open_in_place(&KNOWN_NONCE, KNOWN_AAD, &mut forged, &[0; 16]) == Err(TagMismatch)
+        && key.open_in_place(&KNOWN_NONCE, KNOWN_AAD, &mut text, &tag) == Ok(())
+        && text == KNOWN_TEXT
+}
+
+const KNOWN_KEY: [u8; 32] = [0x5a; 32];
+const KNOWN_NONCE: [u8; 12] = [0xa5; 12];
+const KNOWN_AAD: &[u8] = b"landline";
+/// Two batches of the widest vectors, five vectors and a bit.
+const KNOWN_TEXT: [u8; 1351] = {
+    let mut text = [0; 1351];
+    let mut i = 0;
+    while i < text.len() {
+        text[i] = (i % 251) as u8;
+        i += 1;
+    }
+    text
+};
+/// Computed with a third implementation (Python's `cryptography`).
+const KNOWN_TAG: [u8; 16] =
+    [0x50, 0xc4, 0x92, 0x21, 0xfa, 0x76, 0x4b, 0xf9, 0xb6, 0x40, 0xb1, 0x82, 0x90, 0x0a, 0xec, 0x8a];
