@@ -27,6 +27,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(not(feature = "gcm-kernels"), forbid(unsafe_code))]
+
 pub mod config;
 pub mod crypto;
 pub mod engine;

@@ -123,3 +123,60 @@ const KNOWN_TEXT: [u8; 1351] = {
 /// Computed with a third implementation (Python's `cryptography`).
 const KNOWN_TAG: [u8; 16] =
     [0x50, 0xc4, 0x92, 0x21, 0xfa, 0x76, 0x4b, 0xf9, 0xb6, 0x40, 0xb1, 0x82, 0x90, 0x0a, 0xec, 0x8a];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best() -> Implementation {
+        Implementation::available().next_back().expect("the portable one, at least")
+    }
+
+    #[test]
+    fn the_best_available_one_is_chosen() {
+        assert_eq!(Implementation::available().next(), Some(Implementation::Portable));
+        assert_eq!(choose(None, |_| true), best());
+    }
+
+    #[test]
+    fn each_available_one_can_be_asked_for_by_name() {
+        for implementation in Implementation::available() {
+            assert_eq!(choose(Some(implementation.name()), |_| true), implementation);
+        }
+    }
+
+    #[test]
+    fn narrow_is_the_better_one_that_is_available() {
+        let narrow = [Implementation::Narrow128, Implementation::Narrow256];
+        let expected = Implementation::available().rfind(|implementation| narrow.contains(implementation));
+        assert_eq!(choose(Some("narrow"), |_| true), expected.unwrap_or(Implementation::Portable));
+    }
+
+    #[test]
+    fn an_unknown_name_leaves_the_best() {
+        assert_eq!(choose(Some("quick"), |_| true), best());
+    }
+
+    #[test]
+    fn a_wrong_answer_falls_back_to_portable() {
+        assert_eq!(choose(None, |implementation| implementation == Implementation::Portable), Implementation::Portable);
+    }
+
+    #[test]
+    #[should_panic(expected = "wrong answers on this machine in every implementation")]
+    fn a_machine_that_computes_wrongly_everywhere_is_not_used() {
+        choose(None, |_| false);
+    }
+
+    #[test]
+    fn each_available_one_gives_the_known_answer() {
+        for implementation in Implementation::available() {
+            assert!(gives_the_known_answer(implementation), "{implementation}");
+        }
+    }
+
+    #[test]
+    fn new_keys_are_of_the_chosen_one() {
+        assert_eq!(Key::new(&[0; 32]).implementation(), Implementation::chosen());
+    }
+}

@@ -45,15 +45,15 @@ pub struct Key {
     expanded: Expanded,
 }
 
-/// Boxed: what an implementation keeps is large, and differs.
+/// Each of them a box: what an implementation keeps is large.
 enum Expanded {
     Portable(Box<portable::Key>),
     #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
-    Narrow128(Box<kernel::Key<kernel::V128>>),
+    Narrow128(kernel::Key<kernel::V128>),
     #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
-    Narrow256(Box<kernel::Key<kernel::V256>>),
+    Narrow256(kernel::Key<kernel::V256>),
     #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
-    Wide(Box<kernel::Key<kernel::V512>>),
+    Wide(kernel::Key<kernel::V512>),
 }
 
 /// Calls the same method of whichever implementation it is.
@@ -93,6 +93,20 @@ impl Key {
             _ => return None,
         };
         Some(Key { expanded })
+    }
+
+    /// The implementation that it was expanded for.
+    #[must_use]
+    pub fn implementation(&self) -> Implementation {
+        match self.expanded {
+            Expanded::Portable(_) => Implementation::Portable,
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Expanded::Narrow128(_) => Implementation::Narrow128,
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Expanded::Narrow256(_) => Implementation::Narrow256,
+            #[cfg(all(feature = "gcm-kernels", target_arch = "x86_64"))]
+            Expanded::Wide(_) => Implementation::Wide,
+        }
     }
 
     /// Encrypts `text` where it lies and returns the tag over it and `aad`.
@@ -152,7 +166,7 @@ impl Key {
     ) -> Result<(), TagMismatch> {
         check_lengths(aad.len(), text.len());
         let expected = dispatch!(&self.expanded, key => key.open_in_place(nonce, aad, text));
-        if bool::from(expected.ct_eq(tag)) {
+        if bool::from(u128::from_ne_bytes(expected).ct_eq(&u128::from_ne_bytes(*tag))) {
             Ok(())
         } else {
             text.zeroize();

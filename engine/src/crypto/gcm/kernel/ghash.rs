@@ -41,11 +41,21 @@ impl<V: Vector> Product<V> {
     #[inline(always)]
     pub(super) unsafe fn add(&mut self, block: V, power: V) {
         // SAFETY: the caller's.
+        unsafe { self.add_with(block, power, half_sums(power)) }
+    }
+
+    /// As [`add`](Product::add), with [`half_sums`] of the power at hand.
+    ///
+    /// # Safety
+    /// `V` must be supported.
+    #[inline(always)]
+    pub(super) unsafe fn add_with(&mut self, block: V, power: V, sums: V) {
+        // SAFETY: the caller's.
         unsafe {
-            let halves = block.xor(block.swap()).multiply::<0x00>(power.xor(power.swap()));
-            self.low = self.low.xor(block.multiply::<0x00>(power));
-            self.middle = self.middle.xor(halves);
-            self.high = self.high.xor(block.multiply::<0x11>(power));
+            let low = self.low.xor(block.multiply_low(power));
+            let middle = self.middle.xor(half_sums(block).multiply_low(sums));
+            let high = self.high.xor(block.multiply_high(power));
+            [self.low, self.middle, self.high] = V::settle([low, middle, high]);
         }
     }
 
@@ -69,8 +79,8 @@ impl<V: Vector> Product<V> {
         unsafe {
             let fold = V::broadcast((&raw const FOLD_BLOCK).cast());
             let middle = self.middle.xor(self.low).xor(self.high);
-            let middle = middle.xor(self.low.swap()).xor(self.low.multiply::<0x00>(fold));
-            self.high.xor(middle.swap()).xor(middle.multiply::<0x00>(fold))
+            let middle = middle.xor(self.low.swap()).xor(self.low.multiply_low(fold));
+            self.high.xor(middle.swap()).xor(middle.multiply_low(fold))
         }
     }
 }
@@ -79,19 +89,27 @@ impl Product<V128> {
     /// # Safety
     /// `V128` must be supported.
     #[inline(always)]
-    pub(super) unsafe fn plus(self, other: Self) -> Self {
+    pub(super) unsafe fn plus(&mut self, other: Self) {
         // SAFETY: the caller's.
         unsafe {
-            Product {
-                low: self.low.xor(other.low),
-                middle: self.middle.xor(other.middle),
-                high: self.high.xor(other.high),
-            }
+            self.low = self.low.xor(other.low);
+            self.middle = self.middle.xor(other.middle);
+            self.high = self.high.xor(other.high);
         }
     }
 }
 
 static FOLD_BLOCK: [i64; 2] = [FOLD, FOLD];
+
+/// In both halves of each lane the sum of its halves.
+///
+/// # Safety
+/// `V` must be supported.
+#[inline(always)]
+pub(super) unsafe fn half_sums<V: Vector>(elements: V) -> V {
+    // SAFETY: the caller's.
+    unsafe { elements.xor(elements.swap()) }
+}
 
 /// Multiplies an element by x: a shift by one bit, and the polynomial where a bit falls out. Without branches: the
 /// element is a secret.
