@@ -1,6 +1,8 @@
 //! What the whole-system tests share: the protocol written a second time, straight from `docs/protocol.md` and without
-//! the engine's code, and the test vectors that it computes.
+//! the engine's code, the test vectors that it computes, and the comparison of all implementations of the cipher.
 
+pub mod gcm;
+pub mod guarded;
 pub mod python;
 pub mod spec;
 pub mod vectors;
