@@ -1,0 +1,42 @@
+//! Many links of one reactor: what they give together, and what each costs when it says nothing.
+
+use super::pair;
+use crate::contest::{Build, Contestant, Metric, Pair};
+use crate::work::{Stack, Work};
+
+const MESSAGE_LEN: usize = 16 * 1024;
+/// What the design holds for an idle link: 3 KiB.
+const LINK_LEN_HELD: f64 = 3.0 * 1024.0;
+/// As many as two processes may hold: the usual limit is 20,000 descriptors for each.
+const IDLE_LINK_COUNT: usize = 10_000;
+
+/// 1, 16, 256 and 1,000 links into one reactor: beside one link of our own, and beside plain TCP with a thread for each
+/// connection.
+pub(super) fn fan_in() -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for link_count in [1, 16, 256, 1_000] {
+        let detail = format!("{link_count} links");
+        pairs.push(pair(detail.clone(), Metric::Throughput, work(link_count), Stack::Inline, Stack::Raw));
+        if link_count > 1 {
+            let one = Contestant::Ends(Stack::Inline, work(1), Build::Sealed);
+            pairs.push(Pair {
+                rival: "one link",
+                theirs: one,
+                ..pair(detail, Metric::Throughput, work(link_count), Stack::Inline, Stack::Raw)
+            });
+        }
+    }
+    pairs
+}
+
+fn work(link_count: usize) -> Work {
+    Work::FanIn { link_count, message_len: MESSAGE_LEN, count: 4_000 }
+}
+
+/// Memory at the end that listens, beside what the design holds and beside TLS connections.
+pub(super) fn idle() -> Vec<Pair> {
+    let (detail, work) = (format!("{IDLE_LINK_COUNT} links"), Work::Idle { link_count: IDLE_LINK_COUNT });
+    let beside = |rival| pair(detail.clone(), Metric::LinkMemory, work, Stack::Inline, rival);
+    let held = Pair { rival: "held", theirs: Contestant::Figure(LINK_LEN_HELD), ..beside(Stack::Raw) };
+    vec![held, beside(Stack::Rustls), beside(Stack::TokioRustls)]
+}

@@ -1,0 +1,106 @@
+//! The two ends of a measurement, each in a process of its own: what a child does with its [`Assignment`].
+//!
+//! One file for each way of carrying bytes; what they do is the same, written three times because the ways differ: over a
+//! blocking stream (`blocking.rs`), over an asynchronous one (`asynchronous.rs`), and in messages (`inline.rs`,
+//! `engine.rs`, `zeromq.rs`).
+
+#[cfg(feature = "rivals")]
+mod asynchronous;
+mod blocking;
+#[cfg(feature = "rivals")]
+mod certificate;
+mod engine;
+mod inline;
+mod many;
+#[cfg(feature = "rivals")]
+mod quic;
+mod raw;
+mod socket;
+#[cfg(feature = "rivals")]
+mod tls;
+#[cfg(feature = "rivals")]
+mod tokio_tls;
+#[cfg(feature = "rivals")]
+pub(crate) mod zeromq;
+
+use crate::Failure;
+use crate::work::{Assignment, Ready, Report, Side, Stack, Work};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use std::io::Write;
+
+/// Does what the assignment (JSON) says and prints the report. Dies with the parent, whatever kills that.
+///
+/// # Errors
+/// Whatever goes wrong; the parent shows it.
+pub fn run(assignment: &str) -> Result<(), Failure> {
+    let assignment: Assignment = serde_json::from_str(assignment)?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if let Some(core) = assignment.core {
+        let mut cores = CpuSet::new();
+        cores.set(core);
+        sched_setaffinity(None, &cores)?;
+    }
+    let report = carry_out(&assignment)?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
+    match (assignment.stack, assignment.work) {
+        (Stack::Inline | Stack::InlineSpin, Work::FanIn { .. } | Work::Idle { .. } | Work::Handshake { .. }) => {
+            many::run(assignment)
+        }
+        (Stack::Inline | Stack::InlineSpin, _) => inline::run(assignment),
+        (Stack::Engine, _) => engine::run(assignment),
+        (Stack::Raw | Stack::RawSpin, _) => raw::run(assignment),
+        #[cfg(feature = "rivals")]
+        (Stack::Rustls, _) => tls::run(assignment),
+        #[cfg(feature = "rivals")]
+        (Stack::TokioRustls, _) => tokio_tls::run(assignment),
+        #[cfg(feature = "rivals")]
+        (Stack::Quinn, _) => quic::run(assignment),
+        #[cfg(feature = "rivals")]
+        (Stack::Zeromq | Stack::ZeromqCurve, _) => zeromq::run(assignment),
+        #[cfg(not(feature = "rivals"))]
+        (stack, _) => Err(format!("{} needs the feature `rivals`", stack.name()).into()),
+    }
+}
+
+/// Whether this build on this machine can run `stack`.
+///
+/// # Errors
+/// Why not, for people.
+pub fn availability(stack: Stack) -> Result<(), String> {
+    match stack {
+        Stack::Inline | Stack::InlineSpin | Stack::Engine | Stack::Raw | Stack::RawSpin => Ok(()),
+        #[cfg(feature = "rivals")]
+        Stack::Rustls | Stack::TokioRustls | Stack::Quinn => Ok(()),
+        #[cfg(feature = "rivals")]
+        Stack::Zeromq | Stack::ZeromqCurve => zeromq::availability(stack == Stack::ZeromqCurve),
+        #[cfg(not(feature = "rivals"))]
+        _ => Err("this build has no rivals; use --features rivals".to_owned()),
+    }
+}
+
+/// Tells the parent where this responder listens.
+fn announce(ready: &Ready) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(ready)?)?;
+    Ok(out.flush()?)
+}
+
+/// Where the initiator finds its responder.
+fn responder(assignment: &Assignment) -> Result<&Ready, Failure> {
+    assignment.responder.as_ref().ok_or_else(|| "an initiator was not told where its responder is".into())
+}
+
+/// What a stack has no way to do, or nobody has written down.
+fn unsupported(assignment: &Assignment) -> Failure {
+    format!("{} does not do {:?}", assignment.stack.name(), assignment.work).into()
+}
+
+/// Whether this end dials.
+fn is_initiator(assignment: &Assignment) -> bool {
+    assignment.side == Side::Initiator
+}

@@ -1,0 +1,65 @@
+//! What a process can say of itself: time, processor time, memory. Linux's own figures, read without `unsafe`.
+
+use crate::work::Report;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant};
+
+/// Runs from the first message to the last answer.
+#[derive(Debug)]
+pub struct Meter {
+    started: Instant,
+    cpu: Duration,
+}
+
+impl Meter {
+    /// Begins to measure.
+    pub fn start() -> Meter {
+        Meter { started: Instant::now(), cpu: processor_time() }
+    }
+
+    /// What has been used since the start.
+    pub fn stop(&self) -> Report {
+        Report {
+            seconds: self.started.elapsed().as_secs_f64(),
+            cpu_seconds: (processor_time() - self.cpu).as_secs_f64(),
+            peak_len: memory("VmHWM:"),
+            ..Report::default()
+        }
+    }
+}
+
+/// Processor time of all threads of this process, in user space and kernel.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Memory that is this process's own, not a file's: what its links add to when there are more of them.
+pub fn own_memory() -> u64 {
+    memory("RssAnon:")
+}
+
+/// A line of `/proc/self/status`, in bytes; 0 where there is none.
+fn memory(key: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kibibytes = line.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_knows_what_it_uses() {
+        let meter = Meter::start();
+        let kept: Vec<u8> = vec![1; 8 << 20];
+        assert!(own_memory() >= 8 << 20);
+        assert_eq!(kept.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 8 << 20);
+        let report = meter.stop();
+        assert!(report.peak_len >= 8 << 20);
+        assert!(report.seconds > 0.0 && report.cpu_seconds > 0.0);
+    }
+}

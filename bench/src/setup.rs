@@ -1,0 +1,57 @@
+//! What all measurements of a run have in common: cores, congestion control, how long each takes.
+
+use crate::Failure;
+use rustix::thread::sched_getaffinity;
+use socket2::{Domain, Socket, Type};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Loopback is half as fast under bbr: every stack gets the same, and this one if the kernel has it.
+const CONGESTION: &str = "cubic";
+
+/// What every contestant gets.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// TCP congestion control; the system's own when `None`.
+    pub congestion: Option<String>,
+    /// The core of the end that dials.
+    pub initiator_core: Option<usize>,
+    /// The core of the end that listens.
+    pub responder_core: Option<usize>,
+    /// How long one measurement takes, roughly.
+    pub length: Duration,
+    /// This program.
+    pub program: PathBuf,
+    /// This program built with a cipher that does nothing, when a case needs it.
+    pub null_program: Option<PathBuf>,
+}
+
+impl Setup {
+    /// For this machine.
+    ///
+    /// # Errors
+    /// A system that does not tell where this program is.
+    pub fn new(length: Duration) -> Result<Setup, Failure> {
+        let cores = cores();
+        let initiator_core = cores.first().copied();
+        Ok(Setup {
+            congestion: can_set(CONGESTION).then(|| CONGESTION.to_owned()),
+            initiator_core,
+            responder_core: cores.get(1).copied().or(initiator_core),
+            length,
+            program: std::env::current_exe()?,
+            null_program: None,
+        })
+    }
+}
+
+/// The processors that this process may run on.
+fn cores() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect()
+}
+
+/// Whether sockets here may have this congestion control.
+fn can_set(name: &str) -> bool {
+    Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| socket.set_tcp_congestion(name.as_bytes()).is_ok())
+}
