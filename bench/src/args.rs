@@ -24,6 +24,9 @@ pub struct Args {
     /// Only beside this rival (may be given several times)
     #[arg(long = "rival", value_name = "NAME")]
     pub rivals: Vec<String>,
+    /// Fail when a ratio is below what is promised of it
+    #[arg(long)]
+    pub hold: bool,
     /// Print one JSON object a line: first the machine, then each comparison
     #[arg(long)]
     pub json: bool,

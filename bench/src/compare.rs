@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::args::Args;
-use crate::cases::Case;
+use crate::cases::{Case, hold};
 use crate::contest::{Build, Contestant, Outcome, Pair, play};
 use crate::machine::Machine;
 use crate::output::{case_heading, machine_line, outcome_line, outcome_rows};
@@ -92,9 +92,20 @@ impl<'a> Run<'a> {
         match play(case.name, pair, &self.setup, self.args.rounds as usize) {
             Ok(outcome) => {
                 println!("{}", if self.args.json { outcome_line(&outcome) } else { outcome_rows(&outcome) });
+                self.compare_with_promise(&outcome);
                 self.outcomes.push(outcome);
             }
             Err(error) => self.note_failure(&error),
+        }
+    }
+
+    /// With `--hold`, a ratio below what is promised fails the run.
+    fn compare_with_promise(&mut self, outcome: &Outcome) {
+        let Some(hold) = hold(outcome.case, &outcome.detail, outcome.rival) else { return };
+        let ratio = outcome.ratio().median;
+        if self.args.hold && ratio < hold {
+            let Outcome { case, detail, rival, .. } = outcome;
+            self.note_failure(&format!("{case}, {rival}, {detail}: {ratio:.2} is below the promised {hold:.2}").into());
         }
     }
 

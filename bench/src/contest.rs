@@ -30,6 +30,8 @@ pub enum Metric {
     HandshakeCpu,
     /// Memory for each link at the end that listens.
     LinkMemory,
+    /// One call of a function.
+    CallTime,
 }
 
 impl Metric {
@@ -42,6 +44,7 @@ impl Metric {
             Metric::LatencyP99 => "µs p99",
             Metric::HandshakeCpu => "µs cpu",
             Metric::LinkMemory => "B",
+            Metric::CallTime => "ns",
         }
     }
 
@@ -53,6 +56,7 @@ impl Metric {
             Metric::LatencyP50 | Metric::LatencyP99 => "µs/round trip",
             Metric::HandshakeCpu => "µs/handshake",
             Metric::LinkMemory => "µs/link",
+            Metric::CallTime => "ns/call",
         }
     }
 
@@ -83,6 +87,7 @@ impl Metric {
             Metric::LatencyP99 => latency(P99),
             Metric::HandshakeCpu => (initiator.cpu_seconds + responder.cpu_seconds) / millions(work),
             Metric::LinkMemory => responder.links_len as f64 / work.count() as f64,
+            Metric::CallTime => initiator.seconds * 1e3 / millions(work),
         }
     }
 }

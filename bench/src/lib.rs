@@ -13,6 +13,7 @@ pub mod children;
 pub mod compare;
 pub mod contest;
 pub mod ends;
+pub mod gcm;
 pub mod machine;
 pub mod meter;
 pub mod null;

@@ -6,10 +6,14 @@
 //! | a case within this process | the same with [`Contestant::Here`] |
 
 mod flow;
+mod gcm;
 mod handshake;
+mod holds;
 mod latency;
 mod many;
 mod null;
+
+pub use holds::hold;
 
 use crate::contest::{Build, Contestant, Metric, Pair};
 use crate::work::{Stack, Work};
@@ -27,6 +31,7 @@ pub struct Case {
 
 /// All cases, in the order in which they are played.
 pub const CASES: &[Case] = &[
+    Case { name: "gcm", about: "the cipher by itself: seal, open, seal to a destination", pairs: gcm::gcm },
     Case { name: "bulk", about: "64 KiB messages one way, reactor inline", pairs: flow::bulk },
     Case { name: "bulk-1m", about: "1 MiB messages one way, reactor inline", pairs: flow::bulk_1m },
     Case { name: "bulk-engine", about: "64 KiB messages one way, through Engine", pairs: flow::bulk_engine },

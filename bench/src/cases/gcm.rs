@@ -1,0 +1,128 @@
+//! The cipher by itself, in this process: ours beside each library, and our implementations where one of them has to hold
+//! something by itself.
+
+use crate::Failure;
+use crate::contest::{Contestant, Metric, Pair, Sample};
+#[cfg(feature = "rivals")]
+use crate::gcm::{AwsLc, Graviola, Ring};
+use crate::gcm::{Cipher, Operation, Ours, best_time};
+use landline::crypto::gcm::Implementation;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+const KIB: usize = 1024;
+const OPERATIONS: [Operation; 15] = [
+    Operation::Seal(64),
+    Operation::Chain(64),
+    Operation::Open(64),
+    Operation::Copy(64),
+    Operation::Seal(256),
+    Operation::Seal(KIB),
+    Operation::Open(KIB),
+    Operation::Copy(KIB),
+    Operation::Seal(16 * KIB),
+    Operation::Open(16 * KIB),
+    Operation::Copy(16 * KIB),
+    Operation::Seal(64 * KIB),
+    Operation::Open(64 * KIB),
+    Operation::Copy(64 * KIB),
+    Operation::KeySetUp,
+];
+
+/// There are many pairs, and what is measured here is steady: a tenth of what other cases take.
+const SHARE: u32 = 10;
+
+pub(super) fn gcm() -> Vec<Pair> {
+    let best = Implementation::chosen();
+    let mut pairs = Vec::new();
+    for operation in OPERATIONS {
+        #[cfg(feature = "rivals")]
+        pairs.extend([
+            pair(best, operation, "aws-lc-rs", measure::<AwsLc>((), operation)),
+            pair(best, operation, "ring", measure::<Ring>((), operation)),
+            pair(best, operation, "graviola", measure::<Graviola>((), operation)),
+        ]);
+        pairs.push(pair(best, operation, "aes + ghash", measure::<Ours>(Implementation::Portable, operation)));
+    }
+    pairs.push(key_set_up(best));
+    pairs.extend(Implementation::available().filter(|&ours| ours != best).flat_map(of_another));
+    pairs
+}
+
+/// What one of ours that is not the best here is compared with: the narrow ones are the best elsewhere.
+fn of_another(ours: Implementation) -> Vec<Pair> {
+    let operation = Operation::Seal(16 * KIB);
+    let with_portable = pair(ours, operation, "aes + ghash", measure::<Ours>(Implementation::Portable, operation));
+    let others = [
+        #[cfg(feature = "rivals")]
+        pair(ours, operation, "ring", measure::<Ring>((), operation)),
+        with_portable,
+    ];
+    if ours == Implementation::Portable {
+        Vec::new()
+    } else {
+        others.into_iter().map(|pair| name(pair, ours)).collect()
+    }
+}
+
+fn name(pair: Pair, ours: Implementation) -> Pair {
+    Pair { detail: format!("{ours} {}", pair.detail), ..pair }
+}
+
+/// Making a key beside sealing 64 bytes with the portable one: what a key that is used once costs.
+fn key_set_up(best: Implementation) -> Pair {
+    let theirs = measure::<Ours>(Implementation::Portable, Operation::Seal(64));
+    Pair { detail: "key set-up, rival seal 64".to_owned(), ..pair(best, Operation::KeySetUp, "aes + ghash", theirs) }
+}
+
+fn pair(ours: Implementation, operation: Operation, rival: &'static str, theirs: Contestant) -> Pair {
+    let metric = if throughput_len(operation).is_some() { Metric::Throughput } else { Metric::CallTime };
+    Pair { detail: operation.to_string(), rival, metric, ours: measure::<Ours>(ours, operation), theirs }
+}
+
+/// Long texts are a matter of bytes a second, short ones of nanoseconds a call.
+fn throughput_len(operation: Operation) -> Option<usize> {
+    match operation {
+        Operation::Seal(len) | Operation::Open(len) | Operation::Copy(len) if len >= KIB => Some(len),
+        _ => None,
+    }
+}
+
+fn measure<C: Cipher>(kind: C::Kind, operation: Operation) -> Contestant
+where
+    C::Kind: Send + 'static,
+{
+    Contestant::Here(Box::new(move |length| {
+        let value = on_one_core(move || best_time::<C>(kind, operation, length / SHARE))?;
+        let value = throughput_len(operation).map_or(value * 1e9, |len| len as f64 / value / 1e9);
+        Ok(Sample { value, ..Sample::default() })
+    }))
+}
+
+/// Runs in a thread that stays on one core.
+fn on_one_core(work: impl FnOnce() -> f64 + Send) -> Result<f64, Failure> {
+    std::thread::scope(|scope| {
+        let pinned = scope.spawn(|| -> Result<f64, Failure> {
+            let allowed = sched_getaffinity(None)?;
+            let mut core = CpuSet::new();
+            (0..CpuSet::MAX_CPU).rfind(|&index| allowed.is_set(index)).into_iter().for_each(|last| core.set(last));
+            sched_setaffinity(None, &core)?;
+            Ok(work())
+        });
+        pinned.join().map_err(|_| "the measuring thread panicked")?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_sample_is_in_its_unit() {
+        let Contestant::Here(seal) = measure::<Ours>(Implementation::Portable, Operation::Seal(16 * KIB)) else {
+            panic!("measured here")
+        };
+        let value = seal(Duration::from_millis(20)).expect("a core").value;
+        assert!(value > 0.001 && value < 1000.0, "{value} GB/s");
+    }
+}
