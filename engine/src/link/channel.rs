@@ -50,10 +50,10 @@ pub(super) enum End {
 }
 
 /// A piece of the next message, ready to be framed.
-pub(super) struct Fragment {
+pub(super) struct Fragment<'a> {
     pub(super) total_len: usize,
     pub(super) offset: usize,
-    pub(super) payload: Bytes,
+    pub(super) payload: &'a [u8],
 }
 
 /// What a channel has to send next.
@@ -105,10 +105,10 @@ impl Outgoing {
     }
 
     /// Takes the fragment of `len` bytes that `next` promised.
-    pub(super) fn take(&mut self, len: usize) -> Fragment {
+    pub(super) fn take(&mut self, len: usize) -> Fragment<'_> {
         let message = &self.messages[self.sent_count];
         let offset = self.offset;
-        let fragment = Fragment { total_len: message.len(), offset, payload: message.slice(offset..offset + len) };
+        let fragment = Fragment { total_len: message.len(), offset, payload: &message[offset..offset + len] };
         self.used += len as u64 + if offset == 0 { MESSAGE_CHARGE } else { 0 };
         debug_assert!(self.used <= self.limit);
         self.offset += len;

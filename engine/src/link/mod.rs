@@ -9,7 +9,9 @@
 //!    any --GOAWAY received, a fault, silence, refuse()------------------------> Over
 //! ```
 
+mod account;
 mod channel;
+mod index;
 mod receive;
 mod transmit;
 
@@ -21,11 +23,13 @@ use crate::frame::{self, ChannelId, Priority, Resume};
 use crate::handshake::{Grants, Instance, Peer, Role};
 use crate::identity::PeerId;
 use crate::limits::{CHANNEL_COUNT_MAX, LINGER, MESSAGE_CHARGE, deadline};
+use account::Account;
 use bytes::Bytes;
 pub(crate) use channel::charge;
 use channel::{Channel, End};
+use index::Index;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -122,6 +126,12 @@ impl LinkStats {
         }
     }
 
+    /// Counts `len` bytes, from `offset` on, of a message of `total_len`.
+    fn fragment_sent(&mut self, total_len: usize, offset: usize, len: usize) {
+        self.bytes_out += len as u64;
+        self.messages_out += u64::from(offset + len == total_len);
+    }
+
     /// The counters without the levels: what remains of a link that has ended.
     pub(crate) fn ended(self) -> LinkStats {
         LinkStats { queued_len: 0, unacknowledged_len: 0, untaken_len: 0, channel_count: 0, rtt: None, ..self }
@@ -135,21 +145,18 @@ pub struct Link {
     tuning: LinkTuning,
     phase: Phase,
     channels: Slab<Channel>,
-    by_id: HashMap<ChannelId, usize>,
+    by_id: Index,
     /// The next channel that this side opens, and the highest that the peer has opened.
     next_channel: u32,
     peer_channel: u32,
     /// How many of `channels` the peer has opened; the rest are ours.
     peer_channel_count: usize,
     transmit: transmit::Transmit,
-    /// Charges of the whole link, cumulative. Invariants: `sent <= limit`, `taken <= received <= granted`.
-    sent: u64,
-    limit: u64,
+    account: Account,
+    /// Charges of what comes in, cumulative. Invariant: `taken <= received <= granted`.
     received: u64,
     granted: u64,
     taken: u64,
-    queued_len: u64,
-    unacknowledged_len: u64,
     /// A sender was refused and hears `Writable` below the low-water mark.
     owes_writable: bool,
     /// Events of this link about channels that the app has not taken yet.
@@ -194,18 +201,15 @@ impl Link {
         let mut link = Link {
             phase: Phase::Opening,
             channels: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: Index::default(),
             next_channel: if setup.local < peer.id { 1 } else { 2 },
             peer_channel: 0,
             peer_channel_count: 0,
             transmit: transmit::Transmit::new(setup.grants.link_credit),
-            sent: 0,
-            limit: peer.grants.link_credit,
+            account: Account::new(peer.grants.link_credit, tuning.unacknowledged_len_max),
             received: 0,
             granted: setup.grants.link_credit,
             taken: 0,
-            queued_len: 0,
-            unacknowledged_len: 0,
             owes_writable: false,
             notice_count: 0,
             last_heard: now,
@@ -250,17 +254,17 @@ impl Link {
     /// # Errors
     /// The message comes back; after `Full` one [`Event::Writable`] follows.
     pub fn send(&mut self, channel: ChannelId, message: Bytes) -> Result<(), SendError> {
-        if !matches!(self.phase, Phase::Up) || !self.has_channel(channel) {
+        let Some(&index) = self.by_id.get(&channel).filter(|_| matches!(self.phase, Phase::Up)) else {
             return Err(SendError::Closed(message));
-        }
+        };
         if message.len() > self.message_len_max() {
             return Err(SendError::TooLarge(message));
         }
-        if self.queued_len >= self.tuning.high_water_len as u64 {
+        if self.account.queued_len >= self.tuning.high_water_len as u64 {
             self.owes_writable = true;
             return Err(SendError::Full(message));
         }
-        self.enqueue(channel, message)
+        self.push(index, message)
     }
 
     /// Queues a message whatever the marks say: for a caller that keeps them itself. What comes when the link is closing
@@ -269,13 +273,18 @@ impl Link {
         if message.len() > self.message_len_max() {
             return Err(SendError::TooLarge(message));
         }
-        let index = self.by_id.get(&channel);
-        let Some(&index) = index else { return Err(SendError::Closed(message)) };
+        match self.by_id.get(&channel) {
+            Some(&index) => self.push(index, message),
+            None => Err(SendError::Closed(message)),
+        }
+    }
+
+    fn push(&mut self, index: usize, message: Bytes) -> Result<(), SendError> {
         let channel = &mut self.channels[index];
         if channel.outgoing.end != End::Open {
             return Err(SendError::Closed(message));
         }
-        self.queued_len += charge(message.len());
+        self.account.queued_len += charge(message.len());
         channel.outgoing.push(message);
         self.transmit.schedule(index, channel);
         Ok(())
@@ -476,14 +485,14 @@ impl Link {
 
     /// Charge of what waits to be sent.
     pub(crate) fn queued_len(&self) -> u64 {
-        self.queued_len
+        self.account.queued_len
     }
 
     /// Counters, but for the records, which the session counts.
     pub fn stats(&self) -> LinkStats {
         LinkStats {
-            queued_len: self.queued_len,
-            unacknowledged_len: self.unacknowledged_len,
+            queued_len: self.account.queued_len,
+            unacknowledged_len: self.account.unacknowledged_len,
             untaken_len: self.received - self.taken,
             channel_count: self.channels.len() as u64,
             rtt: self.rtt,
@@ -537,8 +546,8 @@ impl Link {
         self.peer_channel_count -= usize::from(!self.is_ours(id));
         self.transmit.unschedule(index);
         self.transmit.forget_credit(&channel);
-        self.queued_len -= channel.outgoing.queued_charge();
-        self.unacknowledged_len -= channel.outgoing.unacknowledged_charge();
+        self.account.queued_len -= channel.outgoing.queued_charge();
+        self.account.unacknowledged_len -= channel.outgoing.unacknowledged_charge();
         // The link was charged for a message that now never ends.
         match channel.incoming.partial_charge() {
             0 => {}
@@ -558,7 +567,7 @@ impl Link {
 
     /// Emits `Writable` if a sender was refused and there is room again.
     fn emit_writable(&mut self, events: &mut VecDeque<Event>) {
-        if self.owes_writable && self.queued_len < self.tuning.low_water_len as u64 {
+        if self.owes_writable && self.account.queued_len < self.tuning.low_water_len as u64 {
             self.owes_writable = false;
             events.push_back(Event::Writable { link: self.setup.id });
         }

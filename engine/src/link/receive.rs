@@ -56,9 +56,12 @@ struct Reader<'a> {
     events: &'a mut VecDeque<Event>,
 }
 
-/// Consecutive whole messages of one channel: they become one batch.
+/// Consecutive whole messages of one channel: they become one batch. What they mean for the channel beyond their charge is
+/// noted once, when the run ends.
 struct Run {
     channel: ChannelId,
+    /// The channel's. It stays there while the run lasts: a frame that could remove it ends the run first.
+    index: usize,
     frames: Range<usize>,
     count: usize,
     charge: u64,
@@ -108,19 +111,15 @@ impl Reader<'_> {
                 return Err(PeerFault::CreditExceeded);
             }
         }
-        let Some(&index) = link.by_id.get(&data.channel) else {
+        let known = self.run.as_ref().filter(|run| run.channel == data.channel).map(|run| run.index);
+        let Some(index) = known.or_else(|| link.by_id.get(&data.channel).copied()) else {
             return self.discard(data.channel, if first { charge(data.total_len) } else { 0 });
         };
-        let channel = &mut link.channels[index];
         let len = data.payload.len();
-        channel.incoming.charge(data.total_len, data.offset, len)?;
+        link.channels[index].incoming.charge(data.total_len, data.offset, len)?;
         link.stats.bytes_in += len as u64;
-        link.last_data = self.now;
         if first && len == data.total_len {
-            channel.incoming.receive(1);
-            link.stats.messages_in += 1;
-            link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
-            self.extend_run(data, frame);
+            self.extend_run(index, data, frame);
             return Ok(());
         }
         self.flush_run();
@@ -133,6 +132,7 @@ impl Reader<'_> {
         let link = &mut *self.link;
         let channel = &mut link.channels[index];
         let message = channel.incoming.assemble(data.total_len, &self.record[data.payload]);
+        link.last_data = self.now;
         link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
         if let Some(message) = message {
             link.stats.messages_in += 1;
@@ -148,7 +148,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn extend_run(&mut self, data: Data, frame: Range<usize>) {
+    fn extend_run(&mut self, index: usize, data: Data, frame: Range<usize>) {
         let charge = charge(data.total_len);
         match &mut self.run {
             Some(run) if run.channel == data.channel && run.frames.end == frame.start => {
@@ -158,13 +158,19 @@ impl Reader<'_> {
             }
             _ => {
                 self.flush_run();
-                self.run = Some(Run { channel: data.channel, frames: frame, count: 1, charge });
+                self.run = Some(Run { channel: data.channel, index, frames: frame, count: 1, charge });
             }
         }
     }
 
     fn flush_run(&mut self) {
         let Some(run) = self.run.take() else { return };
+        let link = &mut *self.link;
+        let channel = &mut link.channels[run.index];
+        channel.incoming.receive(run.count);
+        link.stats.messages_in += run.count as u64;
+        link.last_data = self.now;
+        link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
         // Who pads a record must not make us keep the padding for a few bytes of message.
         let is_small_part = run.frames.len() < self.record.len() / SHARED_PART_MIN;
         let frames = if self.is_scarce || is_small_part {
@@ -249,14 +255,14 @@ impl Reader<'_> {
     fn credit(&mut self, id: ChannelId, received_through: u64, limit: u64) -> Result<(), PeerFault> {
         let link = &mut *self.link;
         if id.0 == 0 {
-            if limit < link.limit || received_through != 0 {
+            if limit < link.account.limit || received_through != 0 {
                 return Err(PeerFault::Frame("credit that goes backwards"));
             }
-            link.limit = limit;
+            link.account.limit = limit;
         } else if let Some(&index) = link.by_id.get(&id) {
             let channel = &mut link.channels[index];
             let acknowledged = channel.outgoing.credit(received_through, limit)?;
-            link.unacknowledged_len -= acknowledged;
+            link.account.unacknowledged_len -= acknowledged;
             link.transmit.schedule(index, channel);
             self.forget_if_over(id);
         } else {

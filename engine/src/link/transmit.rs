@@ -4,7 +4,7 @@
 //! overtake bulk ones, and little sealed memory waits. A fragment of 4 KiB or more gets a record of its own and is
 //! sealed straight from the app's buffer; everything smaller is packed first. Control frames go before messages.
 
-use super::channel::{Channel, End, Next, charge};
+use super::channel::{Channel, End, Fragment, Next};
 use super::{Link, Phase};
 use crate::error::{CloseReason, Goodbye, PeerFault, Side};
 use crate::event::Event;
@@ -271,7 +271,7 @@ impl Link {
                     return self.seal_fragment(index, len, sealer, out);
                 }
                 Pick::Fragment(len) if len < ONE_PASS_LEN_MIN && packer.room() >= DATA_HEAD_LEN + len => {
-                    self.pack_fragment(index, len, &mut packer);
+                    self.pack_fragments(index, &mut packer);
                 }
                 Pick::Finish | Pick::Fragment(_) => break,
             }
@@ -289,14 +289,13 @@ impl Link {
 
     /// The channel that goes next and what it has, without taking it: highest priority first, in turn within one.
     fn pick(&mut self) -> Option<(usize, Pick)> {
-        let room = self.unacknowledged_len < self.tuning.unacknowledged_len_max as u64;
         for queue in &mut self.transmit.queues {
             while let Some(&index) = queue.front() {
                 let outgoing = &mut self.channels[index].outgoing;
                 match outgoing.next() {
                     Next::Finish => return Some((index, Pick::Finish)),
                     Next::Fragment { len, total_len, first } => {
-                        if !first || (room && self.sent + charge(total_len) <= self.limit) {
+                        if !first || self.account.may_begin(total_len) {
                             return Some((index, Pick::Fragment(len)));
                         }
                         self.transmit.waiting.push(index);
@@ -319,32 +318,31 @@ impl Link {
     }
 
     fn seal_fragment(&mut self, index: usize, len: usize, sealer: &mut Sealer, out: &mut [u8]) -> usize {
-        let (head, payload) = self.take_fragment(index, len);
-        self.rotate(index);
-        sealer.seal_fragment(&head, &payload, out)
-    }
-
-    fn pack_fragment(&mut self, index: usize, len: usize, packer: &mut Packer<'_>) {
-        let (head, payload) = self.take_fragment(index, len);
-        packer.put(&head);
-        packer.put(&payload);
-    }
-
-    fn take_fragment(&mut self, index: usize, len: usize) -> ([u8; DATA_HEAD_LEN], bytes::Bytes) {
         let channel = &mut self.channels[index];
-        let fragment = channel.outgoing.take(len);
-        let cost = charge(fragment.total_len);
-        if fragment.offset == 0 {
-            self.sent += cost;
+        let Fragment { total_len, offset, payload } = channel.outgoing.take(len);
+        self.account.fragment_sent(total_len, offset, len);
+        self.stats.fragment_sent(total_len, offset, len);
+        let sealed =
+            sealer.seal_fragment(&frame::data_head(channel.id, total_len as u32, offset as u32, len), payload, out);
+        self.rotate(index);
+        sealed
+    }
+
+    /// Packs what `pick` has found and what follows it on the same channel: nobody goes before that until the record
+    /// is full or the channel has to wait.
+    fn pack_fragments(&mut self, index: usize, packer: &mut Packer<'_>) {
+        let channel = &mut self.channels[index];
+        while let Next::Fragment { len, total_len, first } = channel.outgoing.next()
+            && len < ONE_PASS_LEN_MIN
+            && packer.room() >= DATA_HEAD_LEN + len
+            && (!first || self.account.may_begin(total_len))
+        {
+            let Fragment { total_len, offset, payload } = channel.outgoing.take(len);
+            self.account.fragment_sent(total_len, offset, len);
+            self.stats.fragment_sent(total_len, offset, len);
+            packer.put(&frame::data_head(channel.id, total_len as u32, offset as u32, len));
+            packer.put(payload);
         }
-        if fragment.offset + len == fragment.total_len {
-            self.queued_len -= cost;
-            self.unacknowledged_len += cost;
-            self.stats.messages_out += 1;
-        }
-        self.stats.bytes_out += len as u64;
-        let head = frame::data_head(channel.id, fragment.total_len as u32, fragment.offset as u32, len);
-        (head, fragment.payload)
     }
 
     fn pack_finish(&mut self, index: usize, packer: &mut Packer<'_>) {

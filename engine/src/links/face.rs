@@ -218,14 +218,14 @@ impl<S: Stream> Reactor<Links, S> {
     /// # Errors
     /// A link that is gone.
     pub fn close(&mut self, link: LinkId) -> Result<(), Misuse> {
-        let (links, turn) = self.enter();
+        let (links, turn) = self.enter_now();
         let limit = links.config.drain_timeout;
         links.close(link, limit, turn)
     }
 
     /// Drains every link and gives up every dial; peers that come from now on are sent away.
     pub fn close_all(&mut self) {
-        let (links, turn) = self.enter();
+        let (links, turn) = self.enter_now();
         let limit = links.config.drain_timeout;
         links.close_all(limit, turn);
     }
@@ -235,13 +235,13 @@ impl<S: Stream> Reactor<Links, S> {
     /// # Errors
     /// A link that is gone.
     pub fn end(&mut self, link: LinkId, code: Goodbye, text: &str) -> Result<(), Misuse> {
-        let (links, turn) = self.enter();
+        let (links, turn) = self.enter_now();
         links.end(link, code, text, turn)
     }
 
     /// Says goodbye (`Stopping`) on every link, without draining.
     pub fn stop(&mut self) {
-        let (links, turn) = self.enter();
+        let (links, turn) = self.enter_now();
         for (_, slot) in &mut links.links {
             slot.link.end(Goodbye::Stopping, "", turn.now());
             turn.flush(slot.token);
@@ -250,7 +250,7 @@ impl<S: Stream> Reactor<Links, S> {
 
     /// Takes up a new list of who may have a link, and drops those who are no longer on it.
     pub fn set_allowed_peers(&mut self, allowed: Option<HashSet<PeerId>>) {
-        let (links, turn) = self.enter();
+        let (links, turn) = self.enter_now();
         links.set_allowed_peers(allowed, turn);
     }
 

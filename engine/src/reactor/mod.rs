@@ -135,10 +135,16 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
         Ok(self.park())
     }
 
-    /// The protocol, and a turn to note flushes and closes in between turns. Call [`turn`](Self::turn) afterwards.
+    /// The protocol, and a turn to note flushes and closes in between turns. Its clock is that of the last turn: reading
+    /// it costs as much as queueing a message. Call [`turn`](Self::turn) afterwards.
     pub fn enter(&mut self) -> (&mut P, &mut Turn) {
-        self.common.turn.set_now(Instant::now());
         (&mut self.common.protocol, &mut self.common.turn)
+    }
+
+    /// As [`enter`](Self::enter), with the clock read: for what begins to wait now.
+    pub fn enter_now(&mut self) -> (&mut P, &mut Turn) {
+        self.common.turn.set_now(Instant::now());
+        self.enter()
     }
 
     /// The protocol.

@@ -146,11 +146,11 @@ impl Node {
     /// The invariants that hold at any time.
     pub(super) fn check(&self) {
         let link = &self.link;
-        assert!(link.sent <= link.limit || link.limit == 0);
+        assert!(link.account.sent <= link.account.limit || link.account.limit == 0);
         assert!(link.taken <= link.received);
         let sum = |of: fn(&Channel) -> u64| link.channels.iter().map(|(_, channel)| of(channel)).sum::<u64>();
-        assert_eq!(link.queued_len, sum(|channel| channel.outgoing.queued_charge()));
-        assert_eq!(link.unacknowledged_len, sum(|channel| channel.outgoing.unacknowledged_charge()));
+        assert_eq!(link.account.queued_len, sum(|channel| channel.outgoing.queued_charge()));
+        assert_eq!(link.account.unacknowledged_len, sum(|channel| channel.outgoing.unacknowledged_charge()));
         let (scheduled, held) = link.transmit.schedule_of_test();
         for (index, channel) in &link.channels {
             let count = scheduled.iter().filter(|&&other| other == index).count();
@@ -251,7 +251,11 @@ impl Pair {
             let (link, far) = (&one.link, &other.link);
             let stats = link.stats();
             assert_eq!((stats.queued_len, stats.unacknowledged_len, stats.untaken_len), (0, 0, 0));
-            assert_eq!((link.sent, link.limit), (far.received, far.granted), "the link's accounts agree");
+            assert_eq!(
+                (link.account.sent, link.account.limit),
+                (far.received, far.granted),
+                "the link's accounts agree"
+            );
             assert_eq!(far.granted, far.taken + far.setup.grants.link_credit, "the link's window is whole");
             assert!(!link.has_output(self.now));
             assert_eq!(link.transmit.schedule_of_test(), (vec![], vec![]));
