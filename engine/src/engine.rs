@@ -68,7 +68,8 @@ impl Engine {
     /// # Errors
     /// A configuration that cannot work, or what the system refuses.
     pub fn start(identity: Identity, config: Config) -> Result<(Engine, Events), Error> {
-        let (peer_id, drain_timeout) = (identity.peer_id(), config.drain_timeout);
+        let (peer_id, drain_timeout, window_len) =
+            (identity.peer_id(), config.drain_timeout, config.channel_window_len);
         let mut reactor: Reactor<Links> = Reactor::start(identity, config)?;
         let (command_sender, commands) = bounded(COMMAND_COUNT_MAX);
         let (event_sender, events) = bounded(EVENT_COUNT_MAX);
@@ -83,7 +84,7 @@ impl Engine {
             .spawn(move || run(reactor, &request_receiver))?;
         let shared =
             Shared { peer_id, queues: queues.clone(), requests, drain_timeout, thread: Mutex::new(Some(thread)) };
-        Ok((Engine { shared: Arc::new(shared) }, Events::new(events, queues, blocked)))
+        Ok((Engine { shared: Arc::new(shared) }, Events::new(events, queues, blocked, window_len)))
     }
 
     /// This node's PeerId.

@@ -1,11 +1,11 @@
 //! Taking events on the app's threads, and returning the credit of what was taken.
 
 use super::Queues;
-use crate::event::Event;
+use crate::event::{Batch, Event};
 use crate::limits::{TAKEN_BATCH_COUNT, TAKEN_CHARGE_MAX};
 use crate::links::{Command, Taken};
 use crate::reactor::Parking;
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ pub struct Events {
     blocked: Arc<Parking>,
     /// Credit that has not been returned yet. Contended only when several threads take events.
     taken: Arc<Mutex<TakenBatch>>,
+    /// So much of it is worth waking the reactor. What is kept back until then no sender misses: it is at most a quarter
+    /// of a channel's window.
+    charge_max: u64,
 }
 
 #[derive(Default)]
@@ -28,8 +31,14 @@ struct TakenBatch {
 }
 
 impl Events {
-    pub(super) fn new(events: Receiver<Event>, queues: Queues, blocked: Arc<Parking>) -> Events {
-        Events { events, queues, blocked, taken: Arc::default() }
+    pub(super) fn new(
+        events: Receiver<Event>,
+        queues: Queues,
+        blocked: Arc<Parking>,
+        channel_window_len: usize,
+    ) -> Events {
+        let charge_max = TAKEN_CHARGE_MAX.min(channel_window_len as u64 / 4);
+        Events { events, queues, blocked, taken: Arc::default(), charge_max }
     }
 
     /// The next event, waiting for it. `None` when the engine has stopped.
@@ -52,44 +61,32 @@ impl Events {
 
     /// The next event, if there is one.
     pub fn try_recv(&self) -> Option<Event> {
-        match self.events.try_recv() {
-            Ok(event) => self.take(event),
-            Err(TryRecvError::Empty) => {
-                self.return_credit(true);
-                None
-            }
-            Err(TryRecvError::Disconnected) => None,
-        }
+        self.take(self.events.try_recv().ok()?)
     }
 
     fn take(&self, event: Event) -> Option<Event> {
-        if let Event::Messages(batch) = &event
-            && let Ok(mut taken) = self.taken.lock()
-        {
-            let (link, channel, charge) = (batch.link, batch.channel, batch.charge());
-            taken.charge += charge;
-            match taken.taken.last_mut() {
-                Some(last) if last.link == link && last.channel == channel => last.charge += charge,
-                _ => taken.taken.push(Taken { link, channel, charge }),
-            }
+        if let Event::Messages(batch) = &event {
+            self.return_credit(batch);
         }
-        self.return_credit(self.events.is_empty());
         if self.blocked.must_wake() {
             self.queues.wake.wake();
         }
         Some(event)
     }
 
-    /// Returns gathered credit when there is enough of it, or when the app is about to wait.
-    fn return_credit(&self, now: bool) {
+    /// Notes what was taken, and tells the reactor when that has become much.
+    fn return_credit(&self, batch: &Batch) {
         let Ok(mut taken) = self.taken.lock() else { return };
-        if taken.taken.is_empty()
-            || !(now || taken.charge >= TAKEN_CHARGE_MAX || taken.taken.len() >= TAKEN_BATCH_COUNT)
-        {
-            return;
+        let (link, channel, charge) = (batch.link, batch.channel, batch.charge());
+        taken.charge += charge;
+        match taken.taken.last_mut() {
+            Some(last) if last.link == link && last.channel == channel => last.charge += charge,
+            _ => taken.taken.push(Taken { link, channel, charge }),
         }
-        taken.charge = 0;
-        // An engine that has stopped wants no credit.
-        let _ = self.queues.command(Command::Taken(std::mem::take(&mut taken.taken)));
+        if taken.charge >= self.charge_max || taken.taken.len() >= TAKEN_BATCH_COUNT {
+            taken.charge = 0;
+            // An engine that has stopped wants no credit.
+            let _ = self.queues.command(Command::Taken(std::mem::take(&mut taken.taken)));
+        }
     }
 }

@@ -15,6 +15,7 @@ mod listener;
 mod outbox;
 mod pool;
 mod protocol;
+mod spin;
 mod stream;
 mod timers;
 mod token;
@@ -60,6 +61,8 @@ pub struct Reactor<P: Protocol, S: Stream = TcpStream> {
     ended: Vec<(Token, P::CloseReason)>,
     /// Of the connection made last.
     generation: u32,
+    /// The connection that brought bytes last.
+    busiest: Option<Token>,
     /// The last poll gave as many events as it could: there may be more.
     is_poll_cut: bool,
     /// The protocol may have more to dial than the budget or the free slots allowed.
@@ -93,6 +96,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             due: Vec::new(),
             ended: Vec::new(),
             generation: 0,
+            busiest: None,
             is_poll_cut: false,
             dials_carried: false,
         })
@@ -178,15 +182,34 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let outlook = self.park();
-        let timeout = match (outlook, timeout) {
-            (_, Some(Duration::ZERO)) | (Outlook { again: true, .. }, _) => Some(Duration::ZERO),
-            (Outlook { deadline: Some(at), .. }, _) => {
-                let left = at.saturating_duration_since(Instant::now());
-                Some(timeout.map_or(left, |timeout| timeout.min(left)))
+        let Some(until) = self.may_sleep(timeout) else { return self.poll_once(Some(Duration::ZERO)) };
+        let spin = self.common.config.spin;
+        if spin > Duration::ZERO {
+            self.events.clear();
+            let spun = Instant::now() + spin;
+            if self.spin(until.map_or(spun, |until| until.min(spun)))? {
+                return Ok(());
             }
-            (Outlook { deadline: None, .. }, _) => timeout,
-        };
+            // Whether something came while the reactor was not parked.
+            if self.may_sleep(timeout).is_none() {
+                return self.poll_once(Some(Duration::ZERO));
+            }
+        }
+        self.poll_once(until.map(|until| until.saturating_duration_since(Instant::now())))
+    }
+
+    /// Parks, and says until when the reactor may sleep (`Some(None)`: as long as it takes), or that it may not.
+    fn may_sleep(&mut self, timeout: Option<Duration>) -> Option<Option<Instant>> {
+        let Outlook { again, deadline } = self.park();
+        if again || timeout == Some(Duration::ZERO) {
+            return None;
+        }
+        let timed_out = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Some([timed_out, deadline].into_iter().flatten().min())
+    }
+
+    /// Asks the kernel for events, and is awake afterwards.
+    fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let polled = self.poll.poll(&mut self.events, timeout);
         self.wake.parking().unpark();
         match polled {
@@ -303,7 +326,17 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     /// Reads one connection up to its budget; whether it stays on the ready list.
     fn read_connection(&mut self, token: Token) -> bool {
         let Some(connection) = lookup(&mut self.connections, token) else { return false };
+        let before = self.common.stats.read_count;
         let outcome = connection.receive(&mut self.common);
+        if self.common.stats.read_count != before {
+            self.busiest = Some(token);
+        }
+        self.settle_read(token, outcome)
+    }
+
+    /// Notes how reading a connection went; whether it belongs on the ready list.
+    fn settle_read(&mut self, token: Token, outcome: Result<bool, P::CloseReason>) -> bool {
+        let Some(connection) = lookup(&mut self.connections, token) else { return false };
         connection.is_ready = matches!(outcome, Ok(true));
         match outcome {
             Ok(unfinished) => {

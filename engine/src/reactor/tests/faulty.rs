@@ -163,6 +163,7 @@ fn for_seeds(test: impl Fn(u64)) {
 
 fn random_config(rng: &mut Rng) -> ReactorConfig {
     let mut config = ReactorConfig { outbox_len: 1 << (4 + rng.below(15)), ..ReactorConfig::default() };
+    config.spin = Duration::from_micros(rng.below(2) as u64 * 50);
     config.socket.buffer_len = [None, Some(16_384), Some(65_536)][rng.below(3)];
     config
 }
