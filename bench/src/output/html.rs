@@ -73,10 +73,10 @@ fn bars(outcomes: &[&Outcome]) -> String {
     for outcome in outcomes {
         let ratio = outcome.ratio();
         let (ours, theirs) = (&outcome.ours, &outcome.theirs);
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<div class=\"row\"><span class=\"name\"><b>{}</b> {}</span>{}<span class=\"ratio\" \
-             title=\"{} to {}\">{}</span><span class=\"figures\">{} : {} {}</span><span class=\"spent\">{}</span></div>\n",
+             title=\"{} to {}\">{}</span><span class=\"figures\">{} : {} {}</span><span class=\"spent\">{}</span></div>",
             escape(outcome.rival),
             escape(&outcome.detail),
             bar(ratio),
