@@ -12,6 +12,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What the other end gets, after one has failed, to fail as well and say why.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// The option under which the program becomes one end of a measurement.
 pub const END_OPTION: &str = "--end";
 
@@ -102,19 +104,27 @@ impl Ends {
         }
     }
 
-    /// An end has closed its output: all is well if it ends well.
+    /// An end has closed its output: all is well if it ends well. Otherwise both say what they have to say, because the one
+    /// that failed first is often not the first to notice.
     fn check_end(&mut self, side: Side) -> Result<(), Failure> {
         let Some((_, child)) = self.children.iter_mut().find(|(other, _)| *other == side) else { return Ok(()) };
         if child.wait()?.success() {
             return Ok(());
         }
-        let mut said = String::new();
-        if let Some(stderr) = &mut child.stderr {
-            stderr.read_to_string(&mut said)?;
-        }
-        let who = if side == Side::Initiator { "initiator" } else { "responder" };
-        Err(format!("the {who} failed: {}", said.trim()).into())
+        thread::sleep(LAST_WORDS);
+        Err(self.children.iter_mut().filter_map(last_words).collect::<Vec<_>>().join("; ").into())
     }
+}
+
+/// What an end said on standard error, if it said anything; ends it first.
+fn last_words((side, child): &mut (Side, Child)) -> Option<String> {
+    // It may have ended already; then there is nothing to end.
+    let _ = child.kill();
+    let mut said = String::new();
+    child.stderr.take()?.read_to_string(&mut said).ok()?;
+    let who = if *side == Side::Initiator { "initiator" } else { "responder" };
+    let said = said.trim().trim_start_matches("compare: ");
+    (!said.is_empty()).then(|| format!("the {who} failed: {said}"))
 }
 
 impl Drop for Ends {

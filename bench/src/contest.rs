@@ -52,10 +52,9 @@ impl Metric {
     pub fn cpu_unit(self) -> &'static str {
         match self {
             Metric::Throughput => "s/GB",
-            Metric::Rate => "s/M messages",
-            Metric::LatencyP50 | Metric::LatencyP99 => "µs/round trip",
-            Metric::HandshakeCpu => "µs/handshake",
-            Metric::LinkMemory => "µs/link",
+            Metric::Rate => "s/M",
+            Metric::LatencyP50 | Metric::LatencyP99 => "µs/trip",
+            Metric::HandshakeCpu | Metric::LinkMemory => "µs/link",
             Metric::CallTime => "ns/call",
         }
     }
@@ -72,7 +71,7 @@ impl Metric {
     fn cpu(self, seconds: f64, work: Work) -> f64 {
         match self {
             Metric::Throughput => seconds / gigabytes(work),
-            Metric::Rate => seconds / millions(work),
+            // Seconds for a million of something are microseconds for each.
             _ => seconds / millions(work),
         }
     }

@@ -7,7 +7,7 @@ use crate::work::{Stack, Work};
 const MESSAGE_LEN: usize = 16 * 1024;
 /// What the design holds for an idle link: 3 KiB.
 const LINK_LEN_HELD: f64 = 3.0 * 1024.0;
-/// As many as two processes may hold: the usual limit is 20,000 descriptors for each.
+/// Each end of each link is a descriptor: as many as fit a limit of 20,000 in either process, with room to spare.
 const IDLE_LINK_COUNT: usize = 10_000;
 
 /// 1, 16, 256 and 1,000 links into one reactor: beside one link of our own, and beside plain TCP with a thread for each
@@ -15,7 +15,7 @@ const IDLE_LINK_COUNT: usize = 10_000;
 pub(super) fn fan_in() -> Vec<Pair> {
     let mut pairs = Vec::new();
     for link_count in [1, 16, 256, 1_000] {
-        let detail = format!("{link_count} links");
+        let detail = if link_count == 1 { "1 link".to_owned() } else { format!("{link_count} links") };
         pairs.push(pair(detail.clone(), Metric::Throughput, work(link_count), Stack::Inline, Stack::Raw));
         if link_count > 1 {
             let one = Contestant::Ends(Stack::Inline, work(1), Build::Sealed);

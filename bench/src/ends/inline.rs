@@ -53,11 +53,14 @@ impl Node {
         }
     }
 
-    /// Waits for the next link, whoever dials.
+    /// Waits for the next link, whoever dials. A dial that has led to a link is given up: there may be 4,096 at a time.
     pub(super) fn next_link(&mut self) -> Result<LinkId, Failure> {
         loop {
             match self.next_event()? {
-                Event::LinkUp { link, .. } => return Ok(link),
+                Event::LinkUp { link, dial, .. } => {
+                    dial.into_iter().for_each(|dial| self.reactor.cancel_dial(dial));
+                    return Ok(link);
+                }
                 event => refuse_ends(&event)?,
             }
         }

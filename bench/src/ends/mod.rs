@@ -25,7 +25,7 @@ pub(crate) mod zeromq;
 
 use crate::Failure;
 use crate::work::{Assignment, Ready, Report, Side, Stack, Work};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::io::Write;
 
@@ -36,6 +36,7 @@ use std::io::Write;
 pub fn run(assignment: &str) -> Result<(), Failure> {
     let assignment: Assignment = serde_json::from_str(assignment)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    raise_open_files()?;
     if let Some(core) = assignment.core {
         let mut cores = CpuSet::new();
         cores.set(core);
@@ -44,6 +45,12 @@ pub fn run(assignment: &str) -> Result<(), Failure> {
     let report = carry_out(&assignment)?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
+}
+
+/// As many open files as the system lets this process have: idle links are many.
+fn raise_open_files() -> Result<(), Failure> {
+    let limits = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits })?)
 }
 
 fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {

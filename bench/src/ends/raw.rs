@@ -122,7 +122,12 @@ fn ask_loaded(assignment: &Assignment, message_len: usize, count: u64) -> Result
     thread::scope(|scope| {
         scope.spawn(|| {
             let message = message(LOAD_MESSAGE_LEN);
-            while !is_over.load(Ordering::Relaxed) && bulk.write_all(&message).is_ok() {}
+            // A write waits in the kernel; one that fails means that the responder is gone.
+            while !is_over.load(Ordering::Relaxed) {
+                if bulk.write_all(&message).is_err() {
+                    break;
+                }
+            }
         });
         let report = ask(&mut urgent, message_len, count);
         is_over.store(true, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use crate::contest::{Outcome, Sample, median};
 /// The line above a case's rows.
 pub fn case_heading(case: &Case) -> String {
     format!(
-        "\n{}: {}\n  {:<33}{:>9}{:>9} {:<8}{:>7}  {}",
+        "\n{}: {}\n  {:<28}{:>9}{:>9} {:<8}{:>7}  {}",
         case.name, case.about, "against", "ours", "theirs", "", "ratio", "min..max"
     )
 }
@@ -18,7 +18,7 @@ pub fn outcome_rows(outcome: &Outcome) -> String {
     let (ours, theirs) = (&outcome.ours, &outcome.theirs);
     let name = format!("{}, {}", outcome.rival, outcome.detail);
     let figures = format!(
-        "  {name:<33}{:>9}{:>9} {:<8}{:>7}  {}..{}",
+        "  {name:<28}{:>9}{:>9} {:<8}{:>7}  {}..{}",
         short(median(ours, |sample| sample.value)),
         short(median(theirs, |sample| sample.value)),
         outcome.metric.unit(),
@@ -28,7 +28,7 @@ pub fn outcome_rows(outcome: &Outcome) -> String {
     );
     let (ours, theirs) = (spent(ours), spent(theirs));
     let unit = outcome.metric.cpu_unit();
-    format!("{figures}\n    cpu {unit}: {} : {}   peak MiB: {} : {}", ours.0, theirs.0, ours.1, theirs.1)
+    format!("{figures}\n    cpu {unit} {} : {}, peak MiB {} : {}", ours.0, theirs.0, ours.1, theirs.1)
 }
 
 /// Processor time and peak memory as text; a dash for what is not measured, a word for who has only one process.
@@ -52,7 +52,7 @@ mod tests {
     fn rows_say_medians_and_spread() {
         let rows = outcome_rows(&outcome(Metric::Throughput));
         assert!(rows.contains("raw, 64 KiB") && rows.contains("5.00") && rows.contains("2.50  2.00..3.00"), "{rows}");
-        assert!(rows.contains("cpu s/GB: 0.100+0.200 : 0.100+0.200   peak MiB: 3.00+5.00 : 3.00+5.00"), "{rows}");
+        assert!(rows.contains("cpu s/GB 0.100+0.200 : 0.100+0.200, peak MiB 3.00+5.00 : 3.00+5.00"), "{rows}");
     }
 
     #[test]
