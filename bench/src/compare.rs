@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::args::Args;
-use crate::cases::{Case, hold};
+use crate::cases::{Case, holds};
 use crate::contest::{Build, Contestant, Outcome, Pair, play};
 use crate::machine::Machine;
 use crate::output::{case_heading, machine_line, outcome_line, outcome_rows};
@@ -73,6 +73,9 @@ impl<'a> Run<'a> {
             for pair in (case.pairs)() {
                 self.play_pair(case, pair);
             }
+            if self.args.hold {
+                self.look_at_promises(case);
+            }
         }
         if let Some(path) = &self.args.html {
             fs::write(path, output::page(&self.machine, &self.outcomes))
@@ -92,20 +95,23 @@ impl<'a> Run<'a> {
         match play(case.name, pair, &self.setup, self.args.rounds as usize) {
             Ok(outcome) => {
                 println!("{}", if self.args.json { outcome_line(&outcome) } else { outcome_rows(&outcome) });
-                self.compare_with_promise(&outcome);
                 self.outcomes.push(outcome);
             }
             Err(error) => self.note_failure(&error),
         }
     }
 
-    /// With `--hold`, a ratio below what is promised fails the run.
-    fn compare_with_promise(&mut self, outcome: &Outcome) {
-        let Some(hold) = hold(outcome.case, &outcome.detail, outcome.rival) else { return };
-        let ratio = outcome.ratio().median;
-        if self.args.hold && ratio < hold {
-            let Outcome { case, detail, rival, .. } = outcome;
-            self.note_failure(&format!("{case}, {rival}, {detail}: {ratio:.2} is below the promised {hold:.2}").into());
+    /// A ratio below what is promised fails the run, and so does a promise that nothing was measured for.
+    fn look_at_promises(&mut self, case: &Case) {
+        for (detail, rival, hold) in holds(case.name).filter(|row| self.args.wants(row.1)) {
+            let is_it =
+                |outcome: &&Outcome| (outcome.case, &*outcome.detail, outcome.rival) == (case.name, detail, rival);
+            let failure = match self.outcomes.iter().find(is_it).map(|outcome| outcome.ratio().median) {
+                Some(ratio) if ratio >= hold => continue,
+                Some(ratio) => format!("{ratio:.2} is below the promised {hold:.2}"),
+                None => format!("{hold:.2} is promised and was not measured"),
+            };
+            self.note_failure(&format!("{}, {rival}, {detail}: {failure}", case.name).into());
         }
     }
 

@@ -44,6 +44,14 @@ impl Default for Rooms {
 }
 
 impl Place {
+    /// So much further from the page.
+    fn shifted_by(self, more: usize) -> Place {
+        match self {
+            Place::Behind(shift) => Place::Behind(shift + more),
+            Place::Before(shift) => Place::Before(shift + more),
+        }
+    }
+
     /// A copy of `bytes` in this place.
     fn put<'a>(self, room: &'a mut Guarded, bytes: &[u8]) -> &'a mut [u8] {
         let buffer = match self {
@@ -123,7 +131,7 @@ fn check_copy(
 ) -> Result<(), &'static str> {
     let Some((head, body)) = case.text.split_first_chunk::<HEAD_LEN>() else { return Ok(()) };
     let aad = place.put(&mut rooms.aad, case.aad);
-    let src = place.put(&mut rooms.src, body);
+    let src = place.shifted_by(5 * body.len() % 64).put(&mut rooms.src, body);
     let dst = place.put(&mut rooms.dst, &vec![0xee; case.text.len()]);
     expect(key.seal_to(&case.nonce, aad, head, src, dst) == tag, "another tag of a copy")?;
     expect(dst == sealed, "another copied ciphertext")?;

@@ -59,6 +59,24 @@ fn every_length_of_associated_data_up_to_64() {
     }
 }
 
+/// Beside short texts, where both are hashed together as long as there are powers for them.
+#[test]
+fn long_associated_data() {
+    let (mut random, mut rooms) = (Random(6), Rooms::default());
+    let (text, aad) = (random.bytes(512), random.bytes(4097));
+    for aad_len in [112, 113, 127, 128, 129, 143, 144, 145, 239, 240, 241, 255, 256, 257, 271, 272, 273, 495, 496, 497]
+        .into_iter()
+        .chain([511, 512, 513, 527, 528, 529, 4097])
+    {
+        for len in [0, 1, 16, 17, 100, 512] {
+            let case = Case { key: random.array(), nonce: random.array(), aad: &aad[..aad_len], text: &text[..len] };
+            for place in both_ends(0) {
+                check(&case, place, &mut rooms);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_alignment() {
     let (mut random, mut rooms) = (Random(3), Rooms::default());

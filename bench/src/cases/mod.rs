@@ -13,7 +13,7 @@ mod latency;
 mod many;
 mod null;
 
-pub use holds::hold;
+pub use holds::holds;
 
 use crate::contest::{Build, Contestant, Metric, Pair};
 use crate::work::{Stack, Work};

@@ -12,7 +12,7 @@ pub fn case_heading(case: &Case) -> String {
     )
 }
 
-/// One comparison: the figures, then what both ends spent on them, initiator and responder apart.
+/// One comparison: the figures, then, where there were two processes, what both ends spent, initiator and responder apart.
 pub fn outcome_rows(outcome: &Outcome) -> String {
     let ratio = outcome.ratio();
     let (ours, theirs) = (&outcome.ours, &outcome.theirs);
@@ -26,6 +26,9 @@ pub fn outcome_rows(outcome: &Outcome) -> String {
         short(ratio.min),
         short(ratio.max),
     );
+    if ours.iter().chain(theirs).all(|sample| sample.peak_len == [0; 2]) {
+        return figures;
+    }
     let (ours, theirs) = (spent(ours), spent(theirs));
     let unit = outcome.metric.cpu_unit();
     format!("{figures}\n    cpu {unit} {} : {}, peak MiB {} : {}", ours.0, theirs.0, ours.1, theirs.1)

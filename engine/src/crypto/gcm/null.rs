@@ -4,7 +4,8 @@
 
 use super::{HEAD_LEN, KEY_LEN, NONCE_LEN, TAG_LEN};
 
-const _: () = assert!(option_env!("LANDLINE_NULL_CIPHER").is_some(), "landline_null_cipher is for `compare null` alone");
+const _: () =
+    assert!(option_env!("LANDLINE_NULL_CIPHER").is_some(), "landline_null_cipher is for `compare null` alone");
 
 pub(super) struct Key;
 

@@ -292,6 +292,18 @@ fn a_destination_of_the_wrong_length_panics() {
 }
 
 #[test]
+#[should_panic(expected = "a text of 2147483649 bytes is too long for one nonce")]
+fn a_text_that_would_repeat_the_keystream_panics() {
+    check_lengths(0, TEXT_LEN_MAX + 1);
+}
+
+#[test]
+#[should_panic(expected = "associated data of 2147483649 bytes is too long")]
+fn associated_data_without_bounds_panics() {
+    check_lengths(TEXT_LEN_MAX + 1, 0);
+}
+
+#[test]
 fn debug_shows_no_secret() {
     assert_eq!(format!("{:?}", Key::new(&KEY)), "Key { .. }");
 }

@@ -43,33 +43,33 @@ pub(super) use unroll;
 /// Aligned to a block only: measured on Zen 4, vectors that cross a cache line cost a batch nothing, but an allocation
 /// aligned to 64 bytes costs as much as expanding a key.
 #[repr(C)]
-pub(super) struct State {
+pub(in super::super) struct Table {
     round_keys: [V128; ROUND_COUNT + 1],
     powers: [V128; POWER_COUNT],
 }
 
-const _: () = assert!(size_of::<State>() == 768);
+const _: () = assert!(size_of::<Table>() == 768);
 
-impl Drop for State {
+impl Drop for Table {
     fn drop(&mut self) {
         self.round_keys.zeroize();
         self.powers.zeroize();
     }
 }
 
-impl State {
+impl Table {
     /// Expands `bytes` for vectors of one width, into the box that it stays in.
     ///
     /// # Safety
     /// `V` must be supported.
     #[inline(always)]
-    pub(super) unsafe fn expand<V: Vector>(state: &mut MaybeUninit<State>, bytes: &[u8; KEY_LEN]) {
-        // SAFETY: the caller's. All of the state is written: where the tables leave some of it, it may be zero.
+    pub(super) unsafe fn expand<V: Vector>(table: &mut MaybeUninit<Table>, bytes: &[u8; KEY_LEN]) {
+        // SAFETY: the caller's. All of the table is written: what its width has no use for may be zero.
         unsafe {
             if !fills_powers::<V>() {
-                state.as_mut_ptr().write_bytes(0, 1);
+                table.as_mut_ptr().write_bytes(0, 1);
             }
-            let key = Expanded(state.as_mut_ptr());
+            let key = TablePointer(table.as_mut_ptr());
             let h = expand_round_keys(key, bytes);
             times_x(h.reverse()).store(key.power(1).cast_mut());
             let batch = BATCH * V::BLOCKS;
@@ -105,13 +105,13 @@ const fn fills_powers<V: Vector>() -> bool {
     POWER_COUNT == if has_half_sums::<V>() { 2 * batch + 1 } else { batch + 1 }
 }
 
-/// Where a [`State`] is. A pointer rather than a reference, because the optimiser must not know where it comes from.
+/// Where a [`Table`] is. A pointer rather than a reference, because the optimiser must not know where it comes from.
 #[derive(Clone, Copy)]
-pub(super) struct Expanded(*const State);
+pub(in super::super) struct TablePointer(*const Table);
 
-impl Expanded {
-    pub(super) fn new(state: &State) -> Self {
-        Expanded(state)
+impl TablePointer {
+    pub(super) fn new(table: &Table) -> Self {
+        TablePointer(table)
     }
 
     /// The same pointer, but the compiler does not know that. It would load all round keys before a loop, more than
@@ -119,13 +119,13 @@ impl Expanded {
     #[inline(always)]
     pub(super) fn hidden(self) -> Self {
         let mut pointer = self.0;
-        // SAFETY: there is no instruction in it.
+        // SAFETY: there is no instruction in it. It may read, or the table would count as unused by it.
         unsafe { asm!("/* {0} */", inout(reg) pointer, options(readonly, nostack, preserves_flags)) };
-        Expanded(pointer)
+        TablePointer(pointer)
     }
 
     /// # Safety
-    /// `V` must be supported, the state be there, and `round` at most [`ROUND_COUNT`].
+    /// `V` must be supported, the table be there, and `round` at most [`ROUND_COUNT`].
     #[inline(always)]
     pub(super) unsafe fn round_key<V: Vector>(self, round: usize) -> V {
         // SAFETY: the caller's.
@@ -135,7 +135,7 @@ impl Expanded {
     /// Where H^n stands, with the lower powers behind it.
     ///
     /// # Safety
-    /// The state must be there, and `n` be 1 to [`POWER_COUNT`].
+    /// The table must be there, and `n` be 1 to [`POWER_COUNT`].
     #[inline(always)]
     pub(super) unsafe fn power(self, n: usize) -> *const u8 {
         // SAFETY: the caller's.
@@ -145,7 +145,7 @@ impl Expanded {
     /// [`half_sums`] of the vector of powers from H^n down, which belongs to a batch.
     ///
     /// # Safety
-    /// `V` must be supported, the state be there and expanded for it, and `n` be `V::BLOCKS` to `BATCH * V::BLOCKS`.
+    /// `V` must be supported, the table be there and expanded for it, and `n` be `V::BLOCKS` to `BATCH * V::BLOCKS`.
     #[inline(always)]
     pub(super) unsafe fn half_sums<V: Vector>(self, n: usize) -> V {
         // SAFETY: the caller's.
@@ -163,9 +163,9 @@ impl Expanded {
 /// round of AES is used for its S-box: with four equal columns it moves nothing.
 ///
 /// # Safety
-/// `V128` must be supported and the state be there to be written.
+/// `V128` must be supported and the table be there to be written.
 #[inline(always)]
-unsafe fn expand_round_keys(key: Expanded, bytes: &[u8; KEY_LEN]) -> V128 {
+unsafe fn expand_round_keys(key: TablePointer, bytes: &[u8; KEY_LEN]) -> V128 {
     // SAFETY: the caller's.
     unsafe {
         let to = (&raw const (*key.0).round_keys).cast_mut().cast::<u8>();
@@ -206,9 +206,9 @@ unsafe fn sums_of_words(key: V128) -> V128 {
 /// From H^1 to H^count makes as many more.
 ///
 /// # Safety
-/// `V` must be supported and the state be there to be written; `count` is a multiple of `V::BLOCKS`.
+/// `V` must be supported and the table be there to be written; `count` is a multiple of `V::BLOCKS`.
 #[inline(always)]
-unsafe fn double_powers<V: Vector>(key: Expanded, count: usize) {
+unsafe fn double_powers<V: Vector>(key: TablePointer, count: usize) {
     // SAFETY: the caller's.
     unsafe {
         let factor = V::broadcast(key.power(count));
@@ -217,5 +217,29 @@ unsafe fn double_powers<V: Vector>(key: Expanded, count: usize) {
             product.add(V::load(key.power(n)), factor);
             product.reduce().store(key.power(count + n).cast_mut());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr;
+
+    #[test]
+    fn a_dropped_key_leaves_nothing() {
+        if !V128::is_supported() {
+            return;
+        }
+        let mut table = MaybeUninit::<Table>::uninit();
+        // SAFETY: it is supported, `expand` fills the table, and all bytes that were initialised stay so when it is dropped.
+        let (before, after) = unsafe {
+            Table::expand::<V128>(&mut table, &[7; KEY_LEN]);
+            let bytes = table.as_ptr().cast::<[u8; size_of::<Table>()]>();
+            let before = ptr::read_volatile(bytes);
+            ptr::drop_in_place(table.as_mut_ptr());
+            (before, ptr::read_volatile(bytes))
+        };
+        assert!(before[..16] == [7; 16] && before.iter().filter(|&&byte| byte != 0).count() > 400);
+        assert!(after.iter().all(|&byte| byte == 0), "an expanded key outlives its drop");
     }
 }

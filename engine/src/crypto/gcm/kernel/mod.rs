@@ -29,8 +29,8 @@
 //! **Time** depends on lengths alone. There is no table look-up and no branch on a key, a text or a hash: in the machine
 //! code (rustc 1.95) no instruction takes a vector's content to a general register or to the flags, so what is
 //! compared are lengths, and addresses within a page. Bytes of a text pass general registers where a block is partial; they are
-//! shifted by lengths and not compared. Memcheck with key and text marked as undefined, which reports every jump that
-//! depends on them, finds none (128 bit; it does not know the others' instructions).
+//! shifted by lengths and not compared. Memcheck, given undefined keys and texts, reports every jump that depends on them
+//! and finds none (`tests/examples/gcm_undefined.rs`; 128 bit, it does not know the others' instructions).
 //!
 //! Sources: NIST SP 800-38D (GCM), FIPS 197 (AES); McGrew and Viega, *The Galois/Counter Mode of Operation*, 2004; Gueron and
 //! Kounavis, *Intel Carry-Less Multiplication Instruction and its Usage for Computing the GCM Mode*, 2010; Gueron, *AES-GCM
@@ -45,93 +45,46 @@ mod vector;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
-use self::key::{Expanded, State};
-use self::pass::{OpenInPlace, SealInPlace, SealTo, Text, run};
+use self::key::{Table, TablePointer};
+use self::pass::{OpenInPlace, SealInPlace, SealTo, Shape, Text, run};
 use self::vector::Vector;
 pub(super) use self::vector::{V128, V256, V512};
 use super::{HEAD_LEN, KEY_LEN, NONCE_LEN, TAG_LEN};
 
 /// An expanded key. Made only where its width is supported, which is what makes its methods safe.
 pub(super) struct Key<V> {
-    state: Box<State>,
+    table: Box<Table>,
     width: PhantomData<V>,
 }
 
-/// The methods of a width, each with an entry point that is compiled for the width's features and into which everything
-/// else is inlined.
+/// A vector with entry points that are compiled for its instructions, and into which everything else is inlined.
+pub(super) trait Width: Vector {
+    /// Fills `table` with what `key` expands to.
+    ///
+    /// # Safety
+    /// The width must be supported.
+    unsafe fn expand(table: &mut MaybeUninit<Table>, key: &[u8; KEY_LEN]);
+
+    /// Runs over a text and stores its tag.
+    ///
+    /// # Safety
+    /// The width must be supported, `key` valid and expanded for it, `text` as its invariants say.
+    unsafe fn run<S: Shape>(key: TablePointer, text: &Text<'_>, tag: &mut [u8; TAG_LEN]);
+}
+
 macro_rules! width {
     ($vector:ty, $features:literal) => {
-        impl Key<$vector> {
-            /// Expands `key`, if this processor can run this width.
-            pub(super) fn new(key: &[u8; KEY_LEN]) -> Option<Self> {
-                #[target_feature(enable = $features)]
-                fn enter(state: &mut MaybeUninit<State>, key: &[u8; KEY_LEN]) {
-                    // SAFETY: `enter` is called only where its features are.
-                    unsafe { State::expand::<$vector>(state, key) }
-                }
-                if !<$vector>::is_supported() {
-                    return None;
-                }
-                let mut state = Box::new_uninit();
-                // SAFETY: it is supported; `expand` fills the state.
-                let state = unsafe {
-                    enter(&mut state, key);
-                    state.assume_init()
-                };
-                Some(Key { state, width: PhantomData })
+        impl Width for $vector {
+            #[target_feature(enable = $features)]
+            unsafe fn expand(table: &mut MaybeUninit<Table>, key: &[u8; KEY_LEN]) {
+                // SAFETY: the caller's.
+                unsafe { Table::expand::<$vector>(table, key) }
             }
 
-            /// Encrypts `text` and returns its tag.
-            pub(super) fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
-                #[target_feature(enable = $features)]
-                fn enter(key: Expanded, text: &Text<'_>, tag: &mut [u8; TAG_LEN]) {
-                    // SAFETY: `enter` is called only below.
-                    unsafe { run::<$vector, SealInPlace>(key, text).store(tag.as_mut_ptr()) }
-                }
-                let (dst, len) = (text.as_mut_ptr(), text.len());
-                let text = Text { nonce, aad, head: &[0; HEAD_LEN], src: dst, dst, len };
-                let mut tag = [0; TAG_LEN];
-                // SAFETY: there is no key without its width; source and destination are the same slice.
-                unsafe { enter(Expanded::new(&self.state), &text, &mut tag) };
-                tag
-            }
-
-            /// Encrypts `head` and `body` into `dst`, whose length is that of both, and returns the tag.
-            pub(super) fn seal_to(
-                &self,
-                nonce: &[u8; NONCE_LEN],
-                aad: &[u8],
-                head: &[u8; HEAD_LEN],
-                body: &[u8],
-                dst: &mut [u8],
-            ) -> [u8; TAG_LEN] {
-                #[target_feature(enable = $features)]
-                fn enter(key: Expanded, text: &Text<'_>, tag: &mut [u8; TAG_LEN]) {
-                    // SAFETY: `enter` is called only below.
-                    unsafe { run::<$vector, SealTo>(key, text).store(tag.as_mut_ptr()) }
-                }
-                assert!(dst.len() == HEAD_LEN + body.len());
-                let src = body.as_ptr().wrapping_sub(HEAD_LEN);
-                let text = Text { nonce, aad, head, src, dst: dst.as_mut_ptr(), len: dst.len() };
-                let mut tag = [0; TAG_LEN];
-                // SAFETY: there is no key without its width; `dst` is borrowed alone and as long as head and body.
-                unsafe { enter(Expanded::new(&self.state), &text, &mut tag) };
-                tag
-            }
-
-            /// Decrypts `text` and returns the tag that it ought to have come with.
-            pub(super) fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
-                #[target_feature(enable = $features)]
-                fn enter(key: Expanded, text: &Text<'_>, tag: &mut [u8; TAG_LEN]) {
-                    // SAFETY: `enter` is called only below.
-                    unsafe { run::<$vector, OpenInPlace>(key, text).store(tag.as_mut_ptr()) }
-                }
-                let (dst, len) = (text.as_mut_ptr(), text.len());
-                let text = Text { nonce, aad, head: &[0; HEAD_LEN], src: dst, dst, len };
-                let mut tag = [0; TAG_LEN];
-                // SAFETY: there is no key without its width; source and destination are the same slice.
-                unsafe { enter(Expanded::new(&self.state), &text, &mut tag) };
-                tag
+            #[target_feature(enable = $features)]
+            unsafe fn run<S: Shape>(key: TablePointer, text: &Text<'_>, tag: &mut [u8; TAG_LEN]) {
+                // SAFETY: the caller's.
+                unsafe { run::<$vector, S>(key, text).store(tag.as_mut_ptr()) }
             }
         }
     };
@@ -140,3 +93,56 @@ macro_rules! width {
 width!(V128, "aes,pclmulqdq,ssse3,sse4.1");
 width!(V256, "aes,pclmulqdq,avx2,vaes,vpclmulqdq");
 width!(V512, "aes,pclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,vaes,vpclmulqdq");
+
+impl<V: Width> Key<V> {
+    /// Expands `key`, if this processor can run this width.
+    pub(super) fn new(key: &[u8; KEY_LEN]) -> Option<Self> {
+        if !V::is_supported() {
+            return None;
+        }
+        let mut table = Box::new_uninit();
+        // SAFETY: it is supported; `expand` fills the table.
+        let table = unsafe {
+            V::expand(&mut table, key);
+            table.assume_init()
+        };
+        Some(Key { table, width: PhantomData })
+    }
+
+    /// Encrypts `text` and returns its tag.
+    pub(super) fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+        // SAFETY: source and destination are the same slice.
+        unsafe { self.run::<SealInPlace>(&Text::in_place(nonce, aad, text)) }
+    }
+
+    /// Decrypts `text` and returns the tag that it ought to have come with.
+    pub(super) fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+        // SAFETY: source and destination are the same slice.
+        unsafe { self.run::<OpenInPlace>(&Text::in_place(nonce, aad, text)) }
+    }
+
+    /// Encrypts `head` and `body` into `dst`, whose length is that of both, and returns the tag.
+    pub(super) fn seal_to(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        head: &[u8; HEAD_LEN],
+        body: &[u8],
+        dst: &mut [u8],
+    ) -> [u8; TAG_LEN] {
+        assert!(dst.len() == HEAD_LEN + body.len());
+        let src = body.as_ptr().wrapping_sub(HEAD_LEN);
+        let text = Text { nonce, aad, head, src, dst: dst.as_mut_ptr(), len: dst.len() };
+        // SAFETY: `dst` is borrowed alone and as long as head and body.
+        unsafe { self.run::<SealTo>(&text) }
+    }
+
+    /// # Safety
+    /// `text` must be as its invariants say.
+    unsafe fn run<S: Shape>(&self, text: &Text<'_>) -> [u8; TAG_LEN] {
+        let mut tag = [0; TAG_LEN];
+        // SAFETY: there is no key without its width; the text is the caller's.
+        unsafe { V::run::<S>(TablePointer::new(&self.table), text, &mut tag) };
+        tag
+    }
+}

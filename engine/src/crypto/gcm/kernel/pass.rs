@@ -4,20 +4,20 @@ use core::arch::x86_64::*;
 
 use super::super::{HEAD_LEN, NONCE_LEN};
 use super::ghash::Product;
-use super::key::{BATCH, Expanded, ROUND_COUNT, unroll};
+use super::key::{BATCH, ROUND_COUNT, TablePointer, unroll};
 use super::vector::{BLOCK_LEN, V128, V512, Vector};
 
 /// What is done with a text, and where it stands.
-pub(super) trait Shape {
+pub(in super::super) trait Shape {
     /// Ciphertext comes in, rather than goes out.
     const OPENS: bool;
     /// The first block comes from [`Text::head`].
     const HAS_HEAD: bool;
 }
 
-pub(super) struct SealInPlace;
-pub(super) struct SealTo;
-pub(super) struct OpenInPlace;
+pub(in super::super) struct SealInPlace;
+pub(in super::super) struct SealTo;
+pub(in super::super) struct OpenInPlace;
 
 impl Shape for SealInPlace {
     const OPENS: bool = false;
@@ -38,7 +38,7 @@ impl Shape for OpenInPlace {
 ///
 /// Invariants: `src` and `dst` are the same or do not overlap; `dst` is valid for `len` bytes and so is `src`, but for
 /// its first `HEAD_LEN` where the shape has a head.
-pub(super) struct Text<'a> {
+pub(in super::super) struct Text<'a> {
     pub(super) nonce: &'a [u8; NONCE_LEN],
     pub(super) aad: &'a [u8],
     /// Used only by a shape that has a head.
@@ -48,12 +48,20 @@ pub(super) struct Text<'a> {
     pub(super) len: usize,
 }
 
+impl<'a> Text<'a> {
+    /// A text that is read and written in one place.
+    pub(super) fn in_place(nonce: &'a [u8; NONCE_LEN], aad: &'a [u8], text: &'a mut [u8]) -> Self {
+        let dst = text.as_mut_ptr();
+        Text { nonce, aad, head: &[0; HEAD_LEN], src: dst, dst, len: text.len() }
+    }
+}
+
 /// Encrypts or decrypts a text and returns its tag.
 ///
 /// # Safety
 /// `V` must be supported, `key` valid and expanded for it, `text` as its invariants say.
 #[inline(always)]
-pub(super) unsafe fn run<V: Vector, S: Shape>(key: Expanded, text: &Text<'_>) -> V128 {
+pub(super) unsafe fn run<V: Vector, S: Shape>(key: TablePointer, text: &Text<'_>) -> V128 {
     // SAFETY: the caller's. `rest` keeps the text's invariants.
     unsafe {
         let mut rest = Rest::<V>::new(key, text, S::HAS_HEAD);
@@ -94,7 +102,7 @@ impl<'a, V: Vector> Rest<'a, V> {
     /// # Safety
     /// As for [`run`], and so for all methods.
     #[inline(always)]
-    unsafe fn new(key: Expanded, text: &Text<'a>, has_head: bool) -> Self {
+    unsafe fn new(key: TablePointer, text: &Text<'a>, has_head: bool) -> Self {
         // SAFETY: the caller's.
         unsafe {
             // Word by word: a store of the caller's can be loaded from before it has reached the cache if it covers the load.
@@ -106,7 +114,7 @@ impl<'a, V: Vector> Rest<'a, V> {
                 mask: first.xor(key.round_key(0)),
                 hash: _mm_setzero_si128(),
                 // SP 800-38D, 7.1 step 5: both lengths in bits.
-                lengths: _mm_set_epi64x((text.aad.len() * 8) as i64, (text.len * 8) as i64),
+                lengths: _mm_set_epi64x(text.aad.len() as i64 * 8, text.len as i64 * 8),
                 aad: text.aad,
                 head: has_head.then_some(text.head),
                 src: text.src,
@@ -124,7 +132,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// Hashes the associated data by itself, where text and data are more than there are powers of H.
     #[inline(always)]
-    unsafe fn absorb_aad(&mut self, key: Expanded) {
+    unsafe fn absorb_aad(&mut self, key: TablePointer) {
         // SAFETY: the caller's.
         unsafe {
             for chunk in self.aad.chunks(BLOCK_LEN) {
@@ -139,7 +147,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// Each batch is hashed and decrypted at once.
     #[inline(always)]
-    unsafe fn open_batches(&mut self, key: Expanded) {
+    unsafe fn open_batches(&mut self, key: TablePointer) {
         // SAFETY: the caller's; the text has a batch at the start of each turn.
         unsafe {
             while self.len >= BATCH * V::LEN {
@@ -152,7 +160,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// Each batch is encrypted while the one before it is hashed.
     #[inline(always)]
-    unsafe fn seal_batches(&mut self, key: Expanded) {
+    unsafe fn seal_batches(&mut self, key: TablePointer) {
         // SAFETY: the caller's; the text has a batch now and at the start of each turn, and one batch behind it stands
         // in `dst`.
         unsafe {
@@ -175,7 +183,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// All rounds but the last for the key stream of a batch.
     #[inline(always)]
-    unsafe fn encrypt(&mut self, key: Expanded) -> [V; BATCH] {
+    unsafe fn encrypt(&mut self, key: TablePointer) -> [V; BATCH] {
         // SAFETY: the caller's.
         unsafe {
             let key = key.hidden();
@@ -187,7 +195,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// The same, and between the rounds the hash of the batch of ciphertext at `from`.
     #[inline(always)]
-    unsafe fn encrypt_and_hash(&mut self, key: Expanded, from: *const u8) -> [V; BATCH] {
+    unsafe fn encrypt_and_hash(&mut self, key: TablePointer, from: *const u8) -> [V; BATCH] {
         // SAFETY: the caller's.
         unsafe {
             let key = key.hidden();
@@ -205,7 +213,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// Adds vector `I` of a batch to the hash that `product` becomes.
     #[inline(always)]
-    unsafe fn hash_vector<const I: usize>(&self, key: Expanded, product: &mut Product<V>, from: *const u8) {
+    unsafe fn hash_vector<const I: usize>(&self, key: TablePointer, product: &mut Product<V>, from: *const u8) {
         // SAFETY: the caller's.
         unsafe {
             let mut blocks = V::load(from.add(I * V::LEN)).reverse();
@@ -220,7 +228,7 @@ impl<'a, V: Vector> Rest<'a, V> {
     /// The last round for a batch, which with it becomes text, and the step to the next. `first` is the batch's first
     /// vector.
     #[inline(always)]
-    unsafe fn finish_batch(&mut self, key: Expanded, states: [V; BATCH], first: V) {
+    unsafe fn finish_batch(&mut self, key: TablePointer, states: [V; BATCH], first: V) {
         // SAFETY: the caller's.
         unsafe {
             let last: V = key.round_key(ROUND_COUNT);
@@ -237,7 +245,7 @@ impl<'a, V: Vector> Rest<'a, V> {
     /// The end of a text, or a short one whole: at most `N` vectors and more than `N / 2`, or at most one. Everything
     /// that is still to be hashed becomes one sum with one reduction. Returns the tag.
     #[inline(always)]
-    unsafe fn finish<S: Shape, const N: usize>(mut self, key: Expanded) -> V128 {
+    unsafe fn finish<S: Shape, const N: usize>(mut self, key: TablePointer) -> V128 {
         // SAFETY: the caller's. Vectors are loaded and stored as far as `len` goes.
         unsafe {
             let key = key.hidden();
@@ -281,18 +289,17 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// The products of what stands before the text in the hash and behind it: associated data and lengths.
     #[inline(always)]
-    unsafe fn sum_of_ends(&mut self, key: Expanded) -> Product<V128> {
+    unsafe fn sum_of_ends(&self, key: TablePointer) -> Product<V128> {
         // SAFETY: the caller's; `run` saw to it that there are no more blocks than powers.
         unsafe {
             let mut product = Product::zero();
             let mut power = self.block_count();
+            // Where associated data is left nothing was hashed before, so no hash is added to it.
             for chunk in self.aad.chunks(BLOCK_LEN) {
                 let block = V128::load_part(chunk.as_ptr(), chunk.len()).reverse();
                 product.add(block, V128::load(key.power(power)));
                 power -= 1;
             }
-            // Associated data is left only if nothing was hashed before.
-            self.aad = &[];
             let last = if self.len == 0 { self.lengths.xor(self.hash) } else { self.lengths };
             product.add(last, V128::load(key.power(1)));
             product
@@ -301,7 +308,7 @@ impl<'a, V: Vector> Rest<'a, V> {
 
     /// Stores vector `i` of the text and adds its ciphertext to the hash.
     #[inline(always)]
-    unsafe fn finish_vector(&self, key: Expanded, product: &mut Product<V>, i: usize, [out, ciphertext]: [V; 2]) {
+    unsafe fn finish_vector(&self, key: TablePointer, product: &mut Product<V>, i: usize, [out, ciphertext]: [V; 2]) {
         // SAFETY: the caller's. Of a partial vector's powers only as many are loaded as it has blocks: behind H^1 the
         // key ends.
         unsafe {
@@ -336,7 +343,6 @@ unsafe fn round<V: Vector, const N: usize>(states: &mut [V; N], round_key: V) {
 /// Within a batch counters differ in the last byte alone, so each vector of them is one xor away from the batch's
 /// `base`. The text's counters begin at 2: batch k of n blocks has those from nk + 2 to nk + n + 1, and the last two
 /// belong to the next base.
-#[derive(Clone, Copy)]
 struct Counter<V> {
     /// The block of counter nk, bytes reversed: the counter is the first word.
     number: V,
@@ -347,7 +353,7 @@ impl<V: Vector> Counter<V> {
     /// # Safety
     /// As for [`run`].
     #[inline(always)]
-    unsafe fn new(key: Expanded, zeroth: V128) -> Self {
+    unsafe fn new(key: TablePointer, zeroth: V128) -> Self {
         // SAFETY: the caller's.
         unsafe {
             let zeroth = V::broadcast((&raw const zeroth).cast());
@@ -360,7 +366,7 @@ impl<V: Vector> Counter<V> {
     /// # Safety
     /// As for [`run`].
     #[inline(always)]
-    unsafe fn take(&mut self, key: Expanded) -> [V; BATCH] {
+    unsafe fn take(&mut self, key: TablePointer) -> [V; BATCH] {
         const { assert!((BATCH * V::BLOCKS).is_power_of_two() && BATCH * V::BLOCKS <= 1 << 8) };
         // SAFETY: the caller's.
         unsafe {

@@ -1,5 +1,5 @@
 //! The registers that the kernels compute with: one, two or four blocks of 16 bytes side by side. The kernels are
-//! written once over [`Vector`]; this file and [`ghash`](super::ghash) are the only ones that name instructions.
+//! written once over [`Vector`]; what they do to single blocks alone they do with instructions by name.
 //!
 //! All methods are `inline(always)`, so that they become single instructions of the entry point that they are called
 //! from, which is compiled for the features that [`Vector::is_supported`] asks for.
@@ -20,7 +20,7 @@ const LEN_MAX: usize = 64;
 /// # Safety
 /// One condition for all unsafe methods: [`is_supported`](Vector::is_supported) has returned true in this process. And
 /// pointers must be valid for what is said to be loaded or stored, at any alignment.
-pub(super) trait Vector: Copy {
+pub(in super::super) trait Vector: Copy {
     /// Lanes.
     const BLOCKS: usize;
     /// Bytes.
@@ -78,7 +78,8 @@ pub(in super::super) type V256 = __m256i;
 /// Four blocks: VAES and VPCLMULQDQ on AVX-512's registers.
 pub(in super::super) type V512 = __m512i;
 
-/// Methods that are an instruction or two.
+/// Methods that are an instruction or two: `name(self, argument: Type) -> Type = instruction`, and nothing before the first
+/// comma where there is no `self`.
 macro_rules! instructions {
     ($($name:ident($($own:ident)? $(, $argument:ident: $type:ty)*) $(-> $out:ty)? = $instruction:expr;)*) => {$(
         #[inline(always)]
