@@ -42,8 +42,8 @@ pub const BLOCK_IDLE_COUNT_MAX: usize = 8;
 pub const BLOCK_PROBE_COUNT: usize = 4;
 /// An incomplete tail shorter than this is copied out, so that a slow or idle connection keeps no block.
 pub const TAIL_COPY_MAX: usize = 4 * 1024;
-/// The first read of a quiet connection; doubled while reads fill up.
-pub const READ_LEN_MIN: usize = 4 * 1024;
+/// The first read of a quiet connection, whose room is zeroed first; doubled while reads fill up.
+pub const READ_LEN_MIN: usize = 1024;
 /// The largest single read: bigger ones fall out of the second-level cache before they are opened.
 pub const READ_LEN_MAX: usize = 128 * 1024;
 /// Bytes read from one connection in one turn before the others have theirs.
@@ -59,9 +59,11 @@ pub const BACKLOG_COUNT: i32 = 1024;
 pub const DIAL_BUDGET_COUNT: usize = 64;
 /// Readiness events taken from the kernel in one poll.
 pub const POLL_EVENT_COUNT: usize = 512;
-/// Looks at the busiest connection, while spinning, for each time that the kernel is asked for all the others: with a read
-/// of some hundred nanoseconds these wait some microseconds at most.
-pub const SPIN_READ_COUNT: usize = 32;
+/// Looks at the busiest connection, while spinning, for each time that the kernel is asked for all the others. With a look
+/// of some hundred nanoseconds these wait no longer than for a reactor that has to be woken.
+pub const SPIN_LOOK_COUNT: usize = 128;
+/// Looks for each time that the clock is read.
+pub const SPIN_CLOCK_COUNT: usize = 16;
 /// Connections of one reactor.
 pub const CONNECTION_COUNT_MAX: usize = 16 * 1024;
 /// Listeners of one reactor.
@@ -106,6 +108,8 @@ pub const LOW_WATER_LEN: usize = 1024 * 1024;
 pub const SHARED_PART_MIN: usize = 4;
 /// An acknowledgement waits at most this long for company.
 pub const CREDIT_DELAY: Duration = Duration::from_millis(25);
+/// After one part in so many of that time, a millisecond, it goes with any record that is sent.
+pub const CREDIT_COMPANY_PART: u32 = 25;
 
 /// From accepting or dialling to an authenticated peer, absolute: not per byte.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

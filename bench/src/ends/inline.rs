@@ -17,18 +17,22 @@ pub(super) const SERVICE: &str = "bench.messages/1";
 /// Bytes of a message of the load beside which round trips are measured.
 pub(super) const LOAD_MESSAGE_LEN: usize = 64 * 1024;
 
-/// A reactor, and whether it waits in the kernel.
+/// The longest turn. A parent's deadline ends a wait that is too long.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A reactor that the end turns itself.
 pub(super) struct Node {
     pub(super) reactor: Reactor,
-    wait: Duration,
 }
 
 impl Node {
     /// A node for this end, not listening and not dialling yet.
     pub(super) fn start(assignment: &Assignment) -> Result<Node, Failure> {
-        // The one place where spinning is chosen. A parent's deadline ends a wait that is too long.
-        let wait = if assignment.stack == Stack::InlineSpin { Duration::ZERO } else { Duration::from_secs(60) };
-        Ok(Node { reactor: Reactor::start(identity(assignment.side), config(assignment))?, wait })
+        let mut config = config(assignment);
+        if assignment.stack == Stack::InlineSpin {
+            config.reactor.spin = WAIT;
+        }
+        Ok(Node { reactor: Reactor::start(identity(assignment.side), config)? })
     }
 
     /// Listens and says so.
@@ -49,7 +53,7 @@ impl Node {
             if let Some(event) = self.reactor.poll_event() {
                 return Ok(event);
             }
-            self.reactor.turn(Some(self.wait))?;
+            self.reactor.turn(Some(WAIT))?;
         }
     }
 
@@ -230,7 +234,7 @@ fn next_event_loaded(node: &mut Node, link: LinkId, bulk: ChannelId, load: &Byte
         if node.reactor.link_stats(link)?.queued_len < QUEUED_MIN {
             node.fill(link, bulk, load, 1024 * 1024 / LOAD_MESSAGE_LEN as u64)?;
         }
-        node.reactor.turn(Some(node.wait))?;
+        node.reactor.turn(Some(WAIT))?;
     }
 }
 

@@ -10,8 +10,8 @@ use crate::error::{CloseReason, Goodbye, PeerFault, Side};
 use crate::event::Event;
 use crate::frame::{self, ChannelId, DATA_HEAD_LEN, FRAME_HEADER_LEN, Priority, Resume};
 use crate::limits::{
-    GOAWAY_TEXT_MAX, ONE_PASS_LEN_MIN, PONG_COUNT_MAX, RECORD_HEADER_LEN, RECORD_LEN_MAX, RECORD_PLAINTEXT_MAX,
-    SERVICE_NAME_MAX,
+    CREDIT_COMPANY_PART, GOAWAY_TEXT_MAX, ONE_PASS_LEN_MIN, PONG_COUNT_MAX, RECORD_HEADER_LEN, RECORD_LEN_MAX,
+    RECORD_PLAINTEXT_MAX, SERVICE_NAME_MAX,
 };
 use crate::record::Sealer;
 use slab::Slab;
@@ -277,8 +277,7 @@ impl Link {
             }
             served = Some(index);
         }
-        if packer.len > 0 {
-            // Whatever is owed rides along.
+        if packer.len > 0 && self.has_credit_company(now) {
             self.pack_credits(&mut packer);
         }
         if let Some(index) = served {
@@ -395,6 +394,13 @@ impl Link {
                 self.remove_channel(id);
             }
         }
+    }
+
+    /// Whether what is owed rides along with what goes out anyway: not for each message of a dialogue, which would cost a
+    /// frame each, but once in a while.
+    fn has_credit_company(&self, now: Instant) -> bool {
+        let delay = self.tuning.credit_delay;
+        self.transmit.credit_due.is_some_and(|due| due <= now + (delay - delay / CREDIT_COMPANY_PART))
     }
 
     fn pack_goodbye(&mut self, packer: &mut Packer<'_>) {

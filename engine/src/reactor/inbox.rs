@@ -131,7 +131,7 @@ mod tests {
         let mut inbox = Inbox::default();
         let source = vec![1u8; 1 << 20];
         let mut stream = &source[..];
-        for want in [4096usize, 8192, 16_384, 32_768, 65_536, 131_072, 131_072] {
+        for want in [1024usize, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 131_072] {
             let filled = inbox.fill(&mut stream, &mut pool, usize::MAX).unwrap();
             assert!(matches!(filled, Filled::Some { len, drained: false } if len == want));
             inbox.bytes().clear();

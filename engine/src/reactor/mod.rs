@@ -3,7 +3,7 @@
 //! Whoever owns a [`Reactor`] calls [`turn`](Reactor::turn) in a loop of its own: a thread of the `Engine`, the
 //! directory's server, an embedder's event loop. Nothing here starts threads, waits for locks or knows what a link is.
 //!
-//! A turn goes in this order: take up what was noted between turns, poll, read the clock once, accept, take commands,
+//! A turn goes in this order: take up what was noted between turns, poll, read the clock, accept, take commands,
 //! read each ready connection up to its budget, fire deadlines, seal and flush, remove closed connections, dial. Removal
 //! comes late because until then the slot of a closed connection has no new tenant that an old event could reach; and an
 //! event that comes later still carries an old generation.
@@ -38,6 +38,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll};
 use pool::Pool;
 use slab::Slab;
+use spin::Found;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct Reactor<P: Protocol, S: Stream = TcpStream> {
     generation: u32,
     /// The connection that brought bytes last.
     busiest: Option<Token>,
+    /// Looks at it since the kernel was last asked for all.
+    look_count: usize,
     /// The last poll gave as many events as it could: there may be more.
     is_poll_cut: bool,
     /// The protocol may have more to dial than the budget or the free slots allowed.
@@ -97,6 +100,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             ended: Vec::new(),
             generation: 0,
             busiest: None,
+            look_count: 0,
             is_poll_cut: false,
             dials_carried: false,
         })
@@ -122,16 +126,19 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     /// # Errors
     /// Those of the poll itself. What befalls a connection goes to the protocol.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Outlook> {
-        self.take_up();
-        self.poll(timeout)?;
+        // What was noted between turns saw the clock of the last: it would make a fresh stall look old.
         self.common.turn.set_now(Instant::now());
+        self.take_up();
+        let found = self.poll(timeout)?;
         self.common.pool.reclaim();
         self.common.stats.turn_count += 1;
-        self.mark();
-        self.accept();
-        self.common.protocol.drain_commands(&mut self.common.turn);
-        self.read();
-        self.fire();
+        if found == Found::Unknown {
+            self.mark();
+            self.accept();
+            self.common.protocol.drain_commands(&mut self.common.turn);
+            self.read();
+            self.fire();
+        }
         self.flush();
         self.remove();
         self.start_dials();
@@ -173,45 +180,36 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
 
     /// What was noted between turns, or carried over, before anything waits.
     fn take_up(&mut self) {
-        if !self.common.turn.flush.is_empty() {
-            // The last turn may be long ago: its clock would make a fresh stall look old.
-            self.common.turn.set_now(Instant::now());
-            self.flush();
-        }
+        self.flush();
         self.start_dials();
     }
 
-    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Some(until) = self.may_sleep(timeout) else { return self.poll_once(Some(Duration::ZERO)) };
-        let spin = self.common.config.spin;
-        if spin > Duration::ZERO {
-            self.events.clear();
-            let spun = Instant::now() + spin;
-            if self.spin(until.map_or(spun, |until| until.min(spun)))? {
-                return Ok(());
-            }
-            // Whether something came while the reactor was not parked.
-            if self.may_sleep(timeout).is_none() {
-                return self.poll_once(Some(Duration::ZERO));
-            }
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Found> {
+        if self.common.config.spin > Duration::ZERO
+            && timeout != Some(Duration::ZERO)
+            && let Some(found) = self.spin(timeout)?
+        {
+            return Ok(found);
         }
-        self.poll_once(until.map(|until| until.saturating_duration_since(Instant::now())))
-    }
-
-    /// Parks, and says until when the reactor may sleep (`Some(None)`: as long as it takes), or that it may not.
-    fn may_sleep(&mut self, timeout: Option<Duration>) -> Option<Option<Instant>> {
         let Outlook { again, deadline } = self.park();
-        if again || timeout == Some(Duration::ZERO) {
-            return None;
-        }
-        let timed_out = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Some([timed_out, deadline].into_iter().flatten().min())
+        let timeout = match deadline {
+            _ if again => Some(Duration::ZERO),
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                Some(timeout.map_or(left, |timeout| timeout.min(left)))
+            }
+            None => timeout,
+        };
+        self.poll_once(timeout)?;
+        Ok(Found::Unknown)
     }
 
-    /// Asks the kernel for events, and is awake afterwards.
+    /// Asks the kernel for events, is awake afterwards and reads the clock.
     fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let polled = self.poll.poll(&mut self.events, timeout);
+        self.look_count = 0;
         self.wake.parking().unpark();
+        self.common.turn.set_now(Instant::now());
         match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result,
@@ -221,6 +219,10 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     /// Asks to be woken, then looks once more for work that came before the asking.
     fn park(&mut self) -> Outlook {
         self.wake.parking().park();
+        self.outlook()
+    }
+
+    fn outlook(&self) -> Outlook {
         let again = !self.common.ready.is_empty()
             || !self.common.turn.flush.is_empty()
             || !self.common.turn.close.is_empty()

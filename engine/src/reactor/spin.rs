@@ -2,38 +2,57 @@
 //!
 //! A thread that sleeps is woken tens of microseconds late; one that looks itself is there at once, and takes a core for
 //! it. The connection that brought something last is read without asking the kernel whether it has something; all else is
-//! asked for every few dozen looks. While it spins the reactor is not parked: other threads need not wake it.
+//! asked for every so many looks, however much that one brings. While it spins the reactor is not parked: other threads need
+//! not wake it.
 
-use super::{Protocol, Reactor, Stream, lookup};
-use crate::limits::SPIN_READ_COUNT;
+use super::{Outlook, Protocol, Reactor, Stream, lookup};
+use crate::limits::{SPIN_CLOCK_COUNT, SPIN_LOOK_COUNT};
 use std::io;
 use std::time::{Duration, Instant};
 
+/// Where there may be work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The kernel was asked: anywhere.
+    Unknown,
+    /// The busiest connection has been read, and nothing else was looked at.
+    Busiest,
+}
+
 impl<P: Protocol, S: Stream> Reactor<P, S> {
-    /// Spins until there is work or `until` has come; whether there is work.
-    pub(super) fn spin(&mut self, until: Instant) -> io::Result<bool> {
+    /// Spins until there is work, for as long as the configuration, `timeout` and the next deadline allow. `None`: there
+    /// was none.
+    pub(super) fn spin(&mut self, timeout: Option<Duration>) -> io::Result<Option<Found>> {
         self.wake.parking().unpark();
-        loop {
-            for _ in 0..SPIN_READ_COUNT {
-                let now = Instant::now();
-                if now >= until {
-                    return Ok(false);
+        let Outlook { again, deadline } = self.outlook();
+        let spin = timeout.map_or(self.common.config.spin, |timeout| timeout.min(self.common.config.spin));
+        let spun = self.common.turn.now() + spin;
+        let until = deadline.map_or(spun, |deadline| deadline.min(spun));
+        self.events.clear();
+        while !again && self.common.turn.now() < until {
+            for _ in 0..SPIN_CLOCK_COUNT {
+                if self.common.protocol.has_commands() {
+                    return Ok(Some(Found::Unknown));
                 }
-                self.common.turn.set_now(now);
-                if self.common.protocol.has_commands() || self.read_busiest() {
-                    return Ok(true);
+                if self.read_busiest() {
+                    return Ok(Some(Found::Busiest));
                 }
             }
-            self.poll_once(Some(Duration::ZERO))?;
-            if !self.events.is_empty() {
-                return Ok(true);
+            self.common.turn.set_now(Instant::now());
+            if self.look_count >= SPIN_LOOK_COUNT || self.busiest.is_none() {
+                self.poll_once(Some(Duration::ZERO))?;
+                if !self.events.is_empty() {
+                    return Ok(Some(Found::Unknown));
+                }
             }
         }
+        Ok(None)
     }
 
     /// Reads the connection that brought something last; whether it has again, or has ended.
     fn read_busiest(&mut self) -> bool {
-        let Some(token) = self.busiest else { return false };
+        let Some(token) = self.busiest.filter(|_| self.look_count < SPIN_LOOK_COUNT) else { return false };
+        self.look_count += 1;
         let Some(connection) = lookup(&mut self.connections, token) else {
             self.busiest = None;
             return false;
