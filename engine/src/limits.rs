@@ -125,6 +125,8 @@ pub const DIAL_COUNT_MAX: usize = 4096;
 pub const REDIAL_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Longest pause before redialling.
 pub const REDIAL_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Keys are let go of after so long without a record, and expanded again, in a fifth of a microsecond, by the next.
+pub const KEY_REST: Duration = Duration::from_millis(250);
 /// A PING goes out after this silence.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A peer that has said nothing for so long is dead: three keepalives.

@@ -105,6 +105,11 @@ impl Sealer {
         self.0.record_count()
     }
 
+    /// Whether the key is ready for use.
+    pub(crate) fn is_expanded(&self) -> bool {
+        self.0.expanded.is_some()
+    }
+
     /// Lets go of the expanded key until it is next needed.
     pub(crate) fn relax(&mut self) {
         self.0.expanded = None;
@@ -132,6 +137,11 @@ impl Opener {
     /// Records opened so far.
     pub fn record_count(&self) -> u64 {
         self.0.record_count()
+    }
+
+    /// Whether the key is ready for use.
+    pub(crate) fn is_expanded(&self) -> bool {
+        self.0.expanded.is_some()
     }
 
     /// Lets go of the expanded key until it is next needed.

@@ -110,6 +110,11 @@ impl Session {
         }
     }
 
+    /// Whether there are keys to let go of.
+    pub(crate) fn has_expanded_keys(&self) -> bool {
+        matches!(&self.state, State::Established(records) if records.sealer.is_expanded() || records.opener.is_expanded())
+    }
+
     /// Lets go of expanded keys until they are next needed: for idle connections.
     pub fn relax(&mut self) {
         if let State::Established(records) = &mut self.state {

@@ -10,6 +10,7 @@
 
 mod hello;
 mod primitives;
+mod x25519;
 
 pub use hello::{Grants, Instance};
 
@@ -21,7 +22,6 @@ use primitives::Primitives;
 use sha2::Sha256;
 use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};
-use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 /// What an initiator sends first: who we are, and the suite.
@@ -43,12 +43,11 @@ pub struct Local {
 impl Local {
     /// `static_seed` and `instance` are to be drawn anew at each process start.
     pub fn new(identity: Identity, static_seed: [u8; 32], instance: [u8; 16], grants: Grants) -> Local {
-        let secret = StaticSecret::from(static_seed);
-        let static_public = PublicKey::from(&secret).to_bytes();
+        let static_secret = Zeroizing::new(static_seed);
+        let static_public = x25519::public_key(&static_secret);
         let instance = Instance(instance);
         let signature = hello::vouch(&identity, &static_public);
         let hello = hello::encode(identity.peer_id(), instance, &signature, grants);
-        let static_secret = Zeroizing::new(secret.to_bytes());
         Local { identity, instance, static_secret, static_public, hello, grants }
     }
 

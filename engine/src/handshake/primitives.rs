@@ -4,6 +4,7 @@
 //! bytes that the caller drew. The public half of the static key is cached, since `snow` sets the private one anew in
 //! each handshake and would compute it each time.
 
+use super::x25519;
 use crate::crypto::gcm;
 use sha2::{Digest, Sha256};
 use snow::Error;
@@ -11,7 +12,6 @@ use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
 use subtle::ConstantTimeEq;
-use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 const TAG_LEN: usize = crate::limits::TAG_LEN;
@@ -66,8 +66,7 @@ struct X25519 {
 impl X25519 {
     fn set_secret(&mut self) {
         let is_cached = bool::from(self.secret[..].ct_eq(&self.cached.0[..]));
-        self.public =
-            if is_cached { self.cached.1 } else { PublicKey::from(&StaticSecret::from(*self.secret)).to_bytes() };
+        self.public = if is_cached { self.cached.1 } else { x25519::public_key(&self.secret) };
     }
 }
 
@@ -106,11 +105,8 @@ impl Dh for X25519 {
     /// Refuses results of all zeroes, which `snow` would take: the other side sent a point of small order.
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), Error> {
         let theirs: [u8; 32] = pubkey.get(..32).and_then(|key| key.try_into().ok()).ok_or(Error::Dh)?;
-        let shared = StaticSecret::from(*self.secret).diffie_hellman(&PublicKey::from(theirs));
-        if !shared.was_contributory() {
-            return Err(Error::Dh);
-        }
-        out.get_mut(..32).ok_or(Error::Dh)?.copy_from_slice(shared.as_bytes());
+        let shared = x25519::shared_secret(&self.secret, theirs).ok_or(Error::Dh)?;
+        out.get_mut(..32).ok_or(Error::Dh)?.copy_from_slice(&shared[..]);
         Ok(())
     }
 }

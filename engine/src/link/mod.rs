@@ -22,7 +22,7 @@ use crate::event::{Batch, DialId, Event, LinkId, Undelivered};
 use crate::frame::{self, ChannelId, Priority, Resume};
 use crate::handshake::{Grants, Instance, Peer, Role};
 use crate::identity::PeerId;
-use crate::limits::{CHANNEL_COUNT_MAX, LINGER, MESSAGE_CHARGE, deadline};
+use crate::limits::{CHANNEL_COUNT_MAX, KEY_REST, LINGER, MESSAGE_CHARGE, deadline};
 use account::Account;
 use bytes::Bytes;
 pub(crate) use channel::charge;
@@ -478,9 +478,9 @@ impl Link {
         self.by_id.contains_key(&channel)
     }
 
-    /// Whether no message has passed for a while: what is only of use for speed can be let go.
-    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
-        now >= deadline(self.last_data, self.tuning.keepalive)
+    /// From when on the link counts as quiet: what is only of use for speed can be let go.
+    pub(crate) fn quiet_from(&self) -> Instant {
+        deadline(self.last_data.max(self.last_heard), KEY_REST)
     }
 
     /// Charge of what waits to be sent.

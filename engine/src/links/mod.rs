@@ -315,8 +315,6 @@ impl Protocol for Links {
             slot.settle_gauge(&mut self.events);
             if slot.link.has_output(turn.now()) {
                 turn.flush(token);
-            } else if slot.link.is_quiet(turn.now()) {
-                wire.session.relax();
             }
         }
         Ok(())
@@ -348,9 +346,6 @@ impl Protocol for Links {
         outbox.commit(progress.len);
         slot.settle_gauge(&mut self.events);
         slot.records = wire.session.record_counts();
-        if slot.link.is_quiet(turn.now()) {
-            wire.session.relax();
-        }
         match progress {
             _ if progress.finished => Transmit::Finish,
             _ if progress.more => Transmit::More,
@@ -361,7 +356,11 @@ impl Protocol for Links {
     fn deadline(&self, wire: &Wire) -> Option<Instant> {
         match wire.stage {
             Stage::Dialling { until, .. } | Stage::Handshaking { until, .. } => Some(until),
-            Stage::Linked { index, until } => [until, self.links[index].link.deadline()].into_iter().flatten().min(),
+            Stage::Linked { index, until } => {
+                let link = &self.links[index].link;
+                let quiet = wire.session.has_expanded_keys().then(|| link.quiet_from());
+                [until, quiet, link.deadline()].into_iter().flatten().min()
+            }
             Stage::Rejecting { until, .. } => Some(until),
         }
     }
@@ -375,6 +374,9 @@ impl Protocol for Links {
             }
             Stage::Linked { index, .. } => {
                 let link = &mut self.links[index].link;
+                if link.quiet_from() <= now {
+                    wire.session.relax();
+                }
                 let result = link.handle_deadline(now);
                 if link.has_output(now) {
                     turn.flush(token);
