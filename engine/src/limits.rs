@@ -34,7 +34,8 @@ pub const ONE_PASS_LEN_MIN: usize = 4 * 1024;
 
 /// Bytes of a reactor's buffer blocks: holds three full records and a tail, and fits the second-level cache.
 pub const BLOCK_LEN: usize = 256 * 1024;
-/// Inbox blocks of one reactor that may be kept alive by messages the app holds; above it payloads are copied out.
+/// Inbox blocks of one reactor that hold something. Above one half for messages that the app keeps these are copied out,
+/// and above the other for records that are not whole yet these are: 16 MiB together, however many links there are.
 pub const BLOCK_COUNT_MAX: usize = 64;
 /// Blocks that a pool keeps for reuse when nobody needs them.
 pub const BLOCK_IDLE_COUNT_MAX: usize = 8;

@@ -63,7 +63,7 @@ impl Inbox {
 
     /// Gives the block back, or copies a short tail out of it; called when the connection has been read.
     pub(super) fn detach(&mut self, pool: &mut Pool) {
-        if self.lent && (self.bytes.len() <= TAIL_COPY_MAX || pool.is_scarce()) {
+        if self.lent && (self.bytes.len() <= TAIL_COPY_MAX || pool.is_crowded()) {
             let tail = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
             self.swap(tail, false, pool);
         }

@@ -67,7 +67,12 @@ impl Pool {
 
     /// Whether so much memory hangs on messages the app keeps that new payloads are better copied at exact size.
     pub(super) fn is_scarce(&self) -> bool {
-        self.held.len() + self.lent_count >= BLOCK_COUNT_MAX
+        self.held.len() >= BLOCK_COUNT_MAX / 2
+    }
+
+    /// Whether so many connections wait for the rest of a record that their tails are better copied out of their blocks.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.lent_count >= BLOCK_COUNT_MAX / 2
     }
 
     /// Bytes of an outbox block.
@@ -124,7 +129,7 @@ mod tests {
     fn an_app_that_keeps_everything_makes_the_pool_scarce() {
         let mut pool = Pool::new(BLOCK_LEN);
         let mut kept = Vec::new();
-        for _ in 0..BLOCK_COUNT_MAX {
+        for _ in 0..BLOCK_COUNT_MAX / 2 {
             assert!(!pool.is_scarce());
             let mut block = pool.take_block();
             block.resize(BLOCK_LEN, 0);
