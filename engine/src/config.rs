@@ -69,7 +69,53 @@ impl Default for Config {
     }
 }
 
+/// What a node is for. Sets spinning, batches, buffers and congestion control together; each field can still be set by itself
+/// afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The defaults: quick and thrifty, no core spent on waiting.
+    Balanced,
+    /// Round trips: the reactor spins before it sleeps, and little is sealed or queued ahead of an urgent message.
+    Latency,
+    /// Throughput of few links: deep queues and windows, fewer and larger writes.
+    Bulk,
+    /// Very many links that are quiet most of the time: small buffers and windows, PINGs half as often.
+    ManyIdle,
+}
+
 impl Config {
+    /// The settings for a purpose.
+    pub fn for_profile(profile: Profile) -> Config {
+        const MESSAGE_COST: usize = RECORD_PAYLOAD_MAX + MESSAGE_CHARGE as usize;
+        let mut config = Config::default();
+        let Config { reactor, .. } = &mut config;
+        match profile {
+            Profile::Balanced => {}
+            Profile::Latency => {
+                reactor.spin = LATENCY_SPIN;
+                reactor.outbox_len = BLOCK_LEN / 2;
+                reactor.socket.congestion = Some(LAN_CONGESTION.to_owned());
+                config.channel_window_len = 8 * MESSAGE_COST;
+            }
+            Profile::Bulk => {
+                reactor.socket.notsent_lowat_len = Some(BULK_NOTSENT_LOWAT_LEN);
+                reactor.socket.congestion = Some(LAN_CONGESTION.to_owned());
+                config.channel_window_len = 64 * MESSAGE_COST;
+                config.high_water_len = 4 * HIGH_WATER_LEN;
+                config.low_water_len = 4 * LOW_WATER_LEN;
+            }
+            Profile::ManyIdle => {
+                reactor.outbox_len = BLOCK_LEN / 2;
+                reactor.socket.buffer_len = Some(MANY_IDLE_BUFFER_LEN);
+                config.channel_window_len = 2 * MESSAGE_COST;
+                config.high_water_len = HIGH_WATER_LEN / 8;
+                config.low_water_len = LOW_WATER_LEN / 8;
+                config.keepalive = 2 * KEEPALIVE;
+            }
+        }
+        config
+    }
+
     /// Refuses what cannot work.
     ///
     /// # Errors
@@ -136,6 +182,16 @@ mod tests {
     #[test]
     fn the_defaults_hold_together() {
         assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn every_profile_holds_together_and_differs_from_the_others() {
+        let profiles = [Profile::Balanced, Profile::Latency, Profile::Bulk, Profile::ManyIdle];
+        let all = profiles.map(|profile| format!("{:?}", Config::for_profile(profile)));
+        for (index, profile) in profiles.into_iter().enumerate() {
+            assert_eq!(Config::for_profile(profile).check(), Ok(()), "{profile:?}");
+            assert!(!all[..index].contains(&all[index]), "{profile:?}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub mod session;
 pub mod stats;
 
 pub use bytes::Bytes;
-pub use config::Config;
+pub use config::{Config, Profile};
 pub use engine::{BatchError, Channel, Engine, Events};
 pub use error::{CloseReason, Error, Goodbye, Misuse, PeerFault, SendError, Side, Timeout};
 pub use event::{Batch, DialId, Event, LinkId, Undelivered};

@@ -73,6 +73,15 @@ pub const LISTENER_COUNT_MAX: usize = 16;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Unsent bytes in the kernel below which a socket counts as writable: urgent frames then wait behind little.
 pub const NOTSENT_LOWAT_LEN: u32 = 16 * 1024;
+/// The same for nodes that are for throughput: fewer wake-ups for larger writes.
+pub const BULK_NOTSENT_LOWAT_LEN: u32 = 128 * 1024;
+/// Socket buffers of nodes with very many links: what a burst of small messages needs.
+pub const MANY_IDLE_BUFFER_LEN: usize = 64 * 1024;
+/// Congestion control where it is chosen for a LAN: loss-based, since nothing there queues for long; loopback is half as
+/// fast under some others.
+pub const LAN_CONGESTION: &str = "cubic";
+/// How long a node that is for latency spins: as long as being woken would take.
+pub const LATENCY_SPIN: Duration = Duration::from_micros(100);
 /// No byte could be written for so long: the other side has stopped reading for good.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
 /// How long a side that has said all waits for the other's end of stream.
@@ -88,6 +97,12 @@ pub const MESSAGE_CHARGE: u64 = 64;
 /// urgent one, yet covers the bandwidth-delay product of a 10 GbE LAN several times. A whole number of 64 KiB messages with
 /// their charges, so that none waits for a rest of credit.
 pub const CHANNEL_WINDOW_LEN: usize = 16 * (RECORD_PAYLOAD_MAX + MESSAGE_CHARGE as usize);
+/// The window of other channels while urgent messages come on the same link: what they wait behind, in the sockets'
+/// buffers, is then a quarter of a millisecond's worth at most and not a whole one's. At least one fragment of the largest size,
+/// which a sender may wait to send at once.
+pub const YIELDING_WINDOW_LEN: usize = 4 * (RECORD_PAYLOAD_MAX + MESSAGE_CHARGE as usize);
+/// How long after an urgent message others count as coming.
+pub const URGENT_REST: Duration = Duration::from_millis(100);
 /// Room in the window of a whole link above two largest messages.
 pub const LINK_WINDOW_SLACK_LEN: usize = 8 * 1024 * 1024;
 /// Channels open on one link at a time, ours and theirs together. Each side opens at most half of them, so that neither

@@ -5,7 +5,7 @@
 
 use crate::error::PeerFault;
 use crate::frame::{ChannelId, Priority};
-use crate::limits::{MESSAGE_CHARGE, RECORD_PAYLOAD_MAX};
+use crate::limits::{MESSAGE_CHARGE, RECORD_PAYLOAD_MAX, YIELDING_WINDOW_LEN};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -188,6 +188,8 @@ pub(super) struct Incoming {
     granted: u64,
     taken: u64,
     window: u64,
+    /// What is granted beyond `taken` at present: the window, or less while the channel yields to urgent ones.
+    ahead: u64,
     received_count: u64,
     partial: Option<Partial>,
     pub(super) end: End,
@@ -208,6 +210,7 @@ impl Incoming {
             granted: window,
             taken: 0,
             window,
+            ahead: window,
             received_count: 0,
             partial: None,
             end: End::Open,
@@ -252,17 +255,18 @@ impl Incoming {
         self.received_count += count as u64;
     }
 
-    /// The app has taken messages that cost `charge`.
-    pub(super) fn take(&mut self, charge: u64) {
+    /// The app has taken messages that cost `charge`. While the channel `yields` to urgent ones less is granted ahead.
+    pub(super) fn take(&mut self, charge: u64, yields: bool) {
         self.taken = (self.taken + charge).min(self.used);
-        self.granted = self.granted.max(self.taken + self.window);
+        self.ahead = if yields { self.window.min(YIELDING_WINDOW_LEN as u64) } else { self.window };
+        self.granted = self.granted.max(self.taken + self.ahead);
     }
 
     /// Whether so much was granted since the last CREDIT that the sender should hear at once: a quarter of the window, or
     /// the room for a message that it has begun.
     pub(super) fn is_urgent(&self) -> bool {
         let untold = self.granted - self.told.1;
-        untold >= self.window / 4 || (untold > 0 && self.partial.is_some())
+        untold >= self.ahead / 4 || (untold > 0 && self.partial.is_some())
     }
 
     /// What a CREDIT has to say, if anything is new: messages received and the limit.

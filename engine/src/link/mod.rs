@@ -164,6 +164,8 @@ pub struct Link {
     last_heard: Instant,
     /// When a message was last sent or received.
     last_data: Instant,
+    /// Until when urgent messages count as coming.
+    urgent_until: Instant,
     ping: Ping,
     rtt: Option<Duration>,
     stats: LinkStats,
@@ -214,6 +216,7 @@ impl Link {
             notice_count: 0,
             last_heard: now,
             last_data: now,
+            urgent_until: now,
             ping: Ping { token: 0, sent: None },
             rtt: None,
             stats: LinkStats::default(),
@@ -338,7 +341,8 @@ impl Link {
         self.return_credit(charge, now);
         if let Some(&index) = self.by_id.get(&channel) {
             let channel = &mut self.channels[index];
-            channel.incoming.take(charge);
+            let yields = channel.priority != Priority::Urgent && now < self.urgent_until;
+            channel.incoming.take(charge, yields);
             self.transmit.owe_credit(channel, now, self.tuning.credit_delay);
         }
     }

@@ -6,7 +6,7 @@ use crate::error::{CloseReason, Goodbye, PeerFault, Side, harmless};
 use crate::event::{Batch, Event};
 use crate::frame::{self, ChannelId, Frame, Priority, Resume};
 use crate::handshake::Role;
-use crate::limits::{CHANNEL_COUNT_MAX, CONTROL_COUNT_MAX, SHARED_PART_MIN};
+use crate::limits::{CHANNEL_COUNT_MAX, CONTROL_COUNT_MAX, SHARED_PART_MIN, URGENT_REST};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -170,6 +170,9 @@ impl Reader<'_> {
         channel.incoming.receive(run.count);
         link.stats.messages_in += run.count as u64;
         link.last_data = self.now;
+        if channel.priority == Priority::Urgent {
+            link.urgent_until = self.now + URGENT_REST;
+        }
         link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
         // Who pads a record must not make us keep the padding for a few bytes of message.
         let is_small_part = run.frames.len() < self.record.len() / SHARED_PART_MIN;
