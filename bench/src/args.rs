@@ -2,6 +2,7 @@
 
 use crate::cases::{CASES, Case};
 use clap::Parser;
+use landline::Profile;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub struct Args {
     /// Length of one measurement in seconds
     #[arg(long, default_value = "1", value_parser = parse_seconds)]
     pub seconds: Duration,
+    /// Settings of landline's nodes: balanced, latency, bulk or many-idle
+    #[arg(long, default_value = "balanced", value_parser = parse_profile)]
+    pub profile: Profile,
     /// Only beside this rival (may be given several times)
     #[arg(long = "rival", value_name = "NAME")]
     pub rivals: Vec<String>,
@@ -69,6 +73,11 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn parse_profile(text: &str) -> Result<Profile, String> {
+    let named = Profile::ALL.into_iter().find(|profile| profile.name() == text);
+    named.ok_or_else(|| format!("the profiles are: {}", Profile::ALL.map(Profile::name).join(", ")))
+}
+
 fn case_list() -> String {
     let lines: Vec<String> = CASES.iter().map(|case| format!("  {:<12} {}", case.name, case.about)).collect();
     format!("Cases:\n{}", lines.join("\n"))
@@ -105,6 +114,8 @@ mod tests {
     #[test]
     fn numbers_have_bounds() {
         assert!(parse(&["--rounds", "0"]).is_err());
+        assert!(parse(&["--profile", "quick"]).is_err());
+        assert_eq!(parse(&["--profile", "bulk"]).expect("valid").profile, Profile::Bulk);
         assert!(parse(&["--seconds", "0"]).is_err());
         assert!(parse(&["--seconds", "NaN"]).is_err());
         assert_eq!(parse(&["--seconds", "0.25"]).expect("valid").seconds, Duration::from_millis(250));

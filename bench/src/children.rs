@@ -33,8 +33,15 @@ pub struct Reports {
 pub fn measure(program: &Path, setup: &Setup, stack: Stack, work: Work, limit: Duration) -> Result<Reports, Failure> {
     let (sender, lines) = channel();
     let mut ends = Ends { lines, until: Instant::now() + limit, children: Vec::new() };
-    let assignment =
-        |side, core, responder| Assignment { stack, work, side, core, congestion: setup.congestion.clone(), responder };
+    let assignment = |side, core, responder| Assignment {
+        stack,
+        work,
+        side,
+        core,
+        congestion: setup.congestion.clone(),
+        profile: setup.profile.name().to_owned(),
+        responder,
+    };
     ends.start(program, &assignment(Side::Responder, setup.responder_core, None), sender.clone())?;
     let ready: Ready = serde_json::from_str(&ends.next_line()?.1)?;
     ends.start(program, &assignment(Side::Initiator, setup.initiator_core, Some(ready)), sender)?;

@@ -51,14 +51,15 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn start(args: &'a Args) -> Result<Run<'a>, Failure> {
-        let setup = Setup::new(args.seconds)?;
+        let setup = Setup::new(args.seconds, args.profile)?;
         let machine = Machine::look(&setup);
         if args.json {
             println!("{}", machine_line(&machine));
         } else {
-            let Machine { machine, kernel, commit, rustc, gcm, congestion_control, .. } = &machine;
+            let Machine { machine, kernel, commit, rustc, gcm, congestion_control, buffers, profile, .. } = &machine;
             println!("{machine}; {kernel}\ncommit {commit}; {rustc}; AES-GCM: {gcm}");
-            println!("TCP: {congestion_control}, no delay, buffers left to the kernel; the same for all");
+            println!("TCP: {congestion_control}, no delay, buffers {buffers}; the same for all");
+            println!("landline's profile: {profile}");
             println!("{} rounds of {:?}; a ratio above 1: landline is better", args.rounds, args.seconds);
         }
         Ok(Run { args, setup, machine, left_out: BTreeSet::new(), outcomes: Vec::new(), is_whole: true })

@@ -24,6 +24,8 @@ pub struct Machine {
     pub gcm: &'static str,
     /// Socket buffers.
     pub buffers: &'static str,
+    /// The settings of landline's nodes.
+    pub profile: &'static str,
 }
 
 impl Machine {
@@ -43,6 +45,7 @@ impl Machine {
             congestion_control: setup.congestion.clone().unwrap_or_else(|| or_unknown(system_congestion)),
             gcm: Implementation::chosen().name(),
             buffers: "left to the kernel",
+            profile: setup.profile.name(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What all measurements of a run have in common: cores, congestion control, how long each takes.
 
 use crate::Failure;
+use landline::Profile;
 use rustix::thread::sched_getaffinity;
 use socket2::{Domain, Socket, Type};
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ const CONGESTION: &str = "cubic";
 pub struct Setup {
     /// TCP congestion control; the system's own when `None`.
     pub congestion: Option<String>,
+    /// The settings of landline's nodes.
+    pub profile: Profile,
     /// The core of the end that dials.
     pub initiator_core: Option<usize>,
     /// The core of the end that listens.
@@ -31,11 +34,12 @@ impl Setup {
     ///
     /// # Errors
     /// A system that does not tell where this program is.
-    pub fn new(length: Duration) -> Result<Setup, Failure> {
+    pub fn new(length: Duration, profile: Profile) -> Result<Setup, Failure> {
         let cores = cores();
         let initiator_core = cores.first().copied();
         Ok(Setup {
             congestion: can_set(CONGESTION).then(|| CONGESTION.to_owned()),
+            profile,
             initiator_core,
             responder_core: cores.get(1).copied().or(initiator_core),
             length,

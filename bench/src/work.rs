@@ -161,6 +161,8 @@ pub struct Assignment {
     pub core: Option<usize>,
     /// TCP congestion control of every socket; the system's own when `None`.
     pub congestion: Option<String>,
+    /// Name of landline's profile.
+    pub profile: String,
     /// Where the responder is: set for the initiator.
     pub responder: Option<Ready>,
 }

@@ -83,6 +83,22 @@ pub enum Profile {
     ManyIdle,
 }
 
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 4] = [Profile::Balanced, Profile::Latency, Profile::Bulk, Profile::ManyIdle];
+
+    /// The name on command lines and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Balanced => "balanced",
+            Profile::Latency => "latency",
+            Profile::Bulk => "bulk",
+            Profile::ManyIdle => "many-idle",
+        }
+    }
+}
+
 impl Config {
     /// The settings for a purpose.
     pub fn for_profile(profile: Profile) -> Config {
@@ -99,6 +115,7 @@ impl Config {
             }
             Profile::Bulk => {
                 reactor.socket.notsent_lowat_len = Some(BULK_NOTSENT_LOWAT_LEN);
+                reactor.socket.buffer_len = Some(BULK_BUFFER_LEN);
                 reactor.socket.congestion = Some(LAN_CONGESTION.to_owned());
                 config.channel_window_len = 64 * MESSAGE_COST;
                 config.high_water_len = 4 * HIGH_WATER_LEN;
@@ -186,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_profile_holds_together_and_differs_from_the_others() {
-        let profiles = [Profile::Balanced, Profile::Latency, Profile::Bulk, Profile::ManyIdle];
+        let profiles = Profile::ALL;
         let all = profiles.map(|profile| format!("{:?}", Config::for_profile(profile)));
         for (index, profile) in profiles.into_iter().enumerate() {
             assert_eq!(Config::for_profile(profile).check(), Ok(()), "{profile:?}");

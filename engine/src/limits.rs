@@ -75,6 +75,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const NOTSENT_LOWAT_LEN: u32 = 16 * 1024;
 /// The same for nodes that are for throughput: fewer wake-ups for larger writes.
 pub const BULK_NOTSENT_LOWAT_LEN: u32 = 128 * 1024;
+/// Socket buffers of such nodes: what the system would give a busy connection after a while, from the start.
+pub const BULK_BUFFER_LEN: usize = 2 * 1024 * 1024;
 /// Socket buffers of nodes with very many links: what a burst of small messages needs.
 pub const MANY_IDLE_BUFFER_LEN: usize = 64 * 1024;
 /// Congestion control where it is chosen for a LAN: loss-based, since nothing there queues for long; loopback is half as

@@ -8,7 +8,7 @@ use crate::payload::{Receipt, Tally, message};
 use crate::statistics::curve;
 use crate::work::{Assignment, Ready, Report, Side, Stack, Work};
 use bytes::Bytes;
-use landline::{ChannelId, Config, Dial, Event, Identity, LinkId, Priority, Reactor, SendError};
+use landline::{ChannelId, Config, Dial, Event, Identity, LinkId, Priority, Profile, Reactor, SendError};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -107,7 +107,9 @@ pub(super) fn identity(side: Side) -> Identity {
 
 /// The defaults, but for what all stacks share and for limits that hold strangers off: here all come from one address.
 pub(super) fn config(assignment: &Assignment) -> Config {
-    let mut config = Config { half_open_per_address_max: 1024, ..Config::default() };
+    let profile = Profile::ALL.into_iter().find(|profile| profile.name() == assignment.profile);
+    let profile = profile.unwrap_or(Profile::Balanced);
+    let mut config = Config { half_open_per_address_max: 1024, ..Config::for_profile(profile) };
     config.reactor.socket.congestion.clone_from(&assignment.congestion);
     config
 }

@@ -49,7 +49,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 fn machine_list(machine: &Machine) -> String {
-    let Machine { machine, kernel, commit, rustc, flags, congestion_control, gcm, buffers } = machine;
+    let Machine { machine, kernel, commit, rustc, flags, congestion_control, gcm, buffers, profile } = machine;
     let facts = [
         ("machine", machine.as_str()),
         ("kernel", kernel),
@@ -59,6 +59,7 @@ fn machine_list(machine: &Machine) -> String {
         ("TCP", congestion_control),
         ("buffers", buffers),
         ("AES-GCM", gcm),
+        ("profile", profile),
     ];
     let items: Vec<String> =
         facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value))).collect();
@@ -154,6 +155,7 @@ mod tests {
             congestion_control: "cubic".to_owned(),
             gcm: "wide",
             buffers: "left to the kernel",
+            profile: "balanced",
         }
     }
 
