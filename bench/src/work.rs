@@ -76,6 +76,15 @@ pub enum Work {
         /// Round trips.
         count: u64,
     },
+    /// The same on one link of reactors that hold others beside it, which say nothing.
+    EchoBesideIdle {
+        /// Idle links.
+        link_count: usize,
+        /// Bytes of a message.
+        message_len: usize,
+        /// Round trips.
+        count: u64,
+    },
     /// `count` messages in all over many links into one receiver.
     FanIn {
         /// Links.
@@ -106,6 +115,7 @@ impl Work {
             Work::Flow { count, .. }
             | Work::Echo { count, .. }
             | Work::LoadedEcho { count, .. }
+            | Work::EchoBesideIdle { count, .. }
             | Work::FanIn { count, .. }
             | Work::Handshake { count, .. } => count,
             Work::Idle { link_count } => link_count as u64,
@@ -119,6 +129,7 @@ impl Work {
             Work::Flow { count, .. }
             | Work::Echo { count, .. }
             | Work::LoadedEcho { count, .. }
+            | Work::EchoBesideIdle { count, .. }
             | Work::FanIn { count, .. }
             | Work::Handshake { count, .. } => *count = new.max(1),
             Work::Idle { .. } => {}
@@ -132,6 +143,7 @@ impl Work {
             Work::Flow { message_len, .. }
             | Work::Echo { message_len, .. }
             | Work::LoadedEcho { message_len, .. }
+            | Work::EchoBesideIdle { message_len, .. }
             | Work::FanIn { message_len, .. } => message_len,
             Work::Idle { .. } | Work::Handshake { .. } => 0,
         }

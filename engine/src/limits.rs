@@ -35,9 +35,10 @@ pub const ONE_PASS_LEN_MIN: usize = 4 * 1024;
 /// Bytes of a reactor's buffer blocks: holds three full records and a tail, and fits the second-level cache.
 pub const BLOCK_LEN: usize = 256 * 1024;
 /// Inbox blocks of one reactor that hold something. Above one half for messages that the app keeps these are copied out,
-/// and above the other for records that are not whole yet these are: 16 MiB together, however many links there are.
+/// and above the other for records that are not whole yet, or above both together, these are: 16 MiB, however many links
+/// there are.
 pub const BLOCK_COUNT_MAX: usize = 64;
-/// Blocks that a pool keeps for reuse when nobody needs them.
+/// Blocks that a pool keeps for reuse when nobody needs them, and buffers of tails.
 pub const BLOCK_IDLE_COUNT_MAX: usize = 8;
 /// Of the blocks that the app still holds parts of, so many are looked at for one that has come free.
 pub const BLOCK_PROBE_COUNT: usize = 4;
@@ -172,7 +173,7 @@ pub const REQUEST_COUNT_MAX: usize = 64;
 pub const COMMAND_BUDGET_COUNT: usize = 1024;
 /// Events that cross to the app before they wait in the reactor, where credit bounds them.
 pub const EVENT_COUNT_MAX: usize = 4096;
-/// Batches whose credit an app thread returns in one command.
+/// Channels whose credit an app thread gathers before it returns it.
 pub const TAKEN_BATCH_COUNT: usize = 16;
 /// Credit that an app thread returns at once: a quarter of a channel's usual window.
 pub const TAKEN_CHARGE_MAX: u64 = CHANNEL_WINDOW_LEN as u64 / 4;

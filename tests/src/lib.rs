@@ -1,8 +1,11 @@
 //! What the whole-system tests share: the protocol written a second time, straight from `docs/protocol.md` and without
-//! the engine's code, the test vectors that it computes, and the comparison of all implementations of the cipher.
+//! the engine's code, the test vectors that it computes, the comparison of all implementations of the cipher, and, for tests about
+//! memory, an allocator that counts and reactors that a test turns.
 
 pub mod gcm;
 pub mod guarded;
+pub mod heap;
+pub mod node;
 pub mod python;
 pub mod spec;
 pub mod vectors;

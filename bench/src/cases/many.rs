@@ -33,6 +33,24 @@ fn work(link_count: usize) -> Work {
     Work::FanIn { link_count, message_len: MESSAGE_LEN, count: 4_000 }
 }
 
+/// Round trips on one link whose reactors hold idle ones beside it, at both ends: what a turn costs must not depend on how
+/// many there are. Beside 10 of them; against itself, that pair says what the machine's own unrest makes of the ratio.
+pub(super) fn idle_cost() -> Vec<Pair> {
+    let beside = |link_count| {
+        let work = Work::EchoBesideIdle { link_count, message_len: 64, count: 2_000 };
+        Contestant::Ends(Stack::Inline, work, Build::Sealed)
+    };
+    let counts = [("10 idle links", 10), ("1,000 idle links", 1_000), ("10,000 idle links", IDLE_LINK_COUNT)];
+    let pair = |(detail, link_count): (&str, usize)| Pair {
+        detail: detail.to_owned(),
+        rival: "10 idle links",
+        metric: Metric::LatencyP50,
+        ours: beside(link_count),
+        theirs: beside(10),
+    };
+    counts.map(pair).into()
+}
+
 /// Memory at the end that listens, beside what the design holds and beside TLS connections.
 pub(super) fn idle() -> Vec<Pair> {
     let (detail, work) = (format!("{IDLE_LINK_COUNT} links"), Work::Idle { link_count: IDLE_LINK_COUNT });

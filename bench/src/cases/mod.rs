@@ -47,6 +47,7 @@ pub const CASES: &[Case] = &[
     },
     Case { name: "fan-in", about: "16 KiB messages over 1 to 1,000 links into one reactor", pairs: many::fan_in },
     Case { name: "idle", about: "memory of each of 10,000 idle links", pairs: many::idle },
+    Case { name: "idle-cost", about: "64 B round trips beside 10 to 10,000 idle links", pairs: many::idle_cost },
     Case { name: "handshake", about: "processor time of both ends to set a link up", pairs: handshake::handshake },
     Case { name: "null", about: "ours with a cipher that does nothing (builds it first)", pairs: null::null },
 ];

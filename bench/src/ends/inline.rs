@@ -192,7 +192,13 @@ pub(super) fn last_receipt(batch: &landline::Batch) -> Result<Receipt, Failure> 
 }
 
 /// Round trips on an urgent channel; under load a bulk channel of the same link never runs dry.
-fn ask(node: &mut Node, link: LinkId, message_len: usize, count: u64, loaded: bool) -> Result<Report, Failure> {
+pub(super) fn ask(
+    node: &mut Node,
+    link: LinkId,
+    message_len: usize,
+    count: u64,
+    loaded: bool,
+) -> Result<Report, Failure> {
     let urgent = node.reactor.open_channel(link, SERVICE, Priority::Urgent)?;
     let bulk = node.reactor.open_channel(link, SERVICE, Priority::Bulk)?;
     let question = Bytes::from(message(message_len));
@@ -241,7 +247,7 @@ fn next_event_loaded(node: &mut Node, link: LinkId, bulk: ChannelId, load: &Byte
 }
 
 /// Sends back what comes on urgent channels, takes the rest.
-fn answer(node: &mut Node, message_len: usize, count: u64) -> Result<Report, Failure> {
+pub(super) fn answer(node: &mut Node, message_len: usize, count: u64) -> Result<Report, Failure> {
     let mut meter = Meter::start();
     let mut round = 0;
     loop {

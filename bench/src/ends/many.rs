@@ -1,6 +1,6 @@
-//! Many links of one reactor: into it at once, idle, or one after the other.
+//! Many links of one reactor: into it at once, idle, one busy beside idle ones, or one after the other.
 
-use super::inline::{Node, SERVICE, last_receipt, refuse_ends};
+use super::inline::{Node, SERVICE, answer, ask, last_receipt, refuse_ends};
 use super::raw::share;
 use super::{is_initiator, unsupported};
 use crate::Failure;
@@ -21,6 +21,14 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
     match (assignment.work, is_initiator(assignment)) {
         (Work::FanIn { link_count, message_len, count }, true) => spread(assignment, link_count, message_len, count),
         (Work::FanIn { link_count, message_len, count }, false) => gather(assignment, link_count, message_len, count),
+        (Work::EchoBesideIdle { link_count, message_len, count }, true) => {
+            ask_beside(assignment, link_count, message_len, count)
+        }
+        (Work::EchoBesideIdle { message_len, count, .. }, false) => {
+            let mut node = Node::start(assignment)?;
+            node.listen()?;
+            answer(&mut node, message_len, count)
+        }
         (Work::Idle { link_count }, true) => stay(assignment, link_count),
         (Work::Idle { link_count }, false) => keep(assignment, link_count),
         (Work::Handshake { count, .. }, true) => dial_all(assignment, count),
@@ -116,6 +124,16 @@ fn await_ends(node: &mut Node, mut link_count: usize) -> Result<(), Failure> {
         link_count -= usize::from(matches!(node.next_event()?, Event::LinkDown { .. }));
     }
     Ok(())
+}
+
+/// Round trips on the link that came last, once the others are at rest.
+fn ask_beside(assignment: &Assignment, link_count: usize, message_len: usize, count: u64) -> Result<Report, Failure> {
+    let mut node = Node::start(assignment)?;
+    dial_links(&mut node, assignment, link_count)?;
+    node.dial(assignment)?;
+    let busy = node.next_link()?;
+    rest(&mut node.reactor)?;
+    ask(&mut node, busy, message_len, count, false)
 }
 
 /// The dialling side of idle links: holds them until the other side has looked and hangs up.

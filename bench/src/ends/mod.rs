@@ -55,9 +55,10 @@ fn raise_open_files() -> Result<(), Failure> {
 
 fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
     match (assignment.stack, assignment.work) {
-        (Stack::Inline | Stack::InlineSpin, Work::FanIn { .. } | Work::Idle { .. } | Work::Handshake { .. }) => {
-            many::run(assignment)
-        }
+        (
+            Stack::Inline | Stack::InlineSpin,
+            Work::EchoBesideIdle { .. } | Work::FanIn { .. } | Work::Idle { .. } | Work::Handshake { .. },
+        ) => many::run(assignment),
         (Stack::Inline | Stack::InlineSpin, _) => inline::run(assignment),
         (Stack::Engine, _) => engine::run(assignment),
         (Stack::Raw | Stack::RawSpin, _) => raw::run(assignment),

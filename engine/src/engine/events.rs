@@ -85,8 +85,11 @@ impl Events {
         }
         if taken.charge >= self.charge_max || taken.taken.len() >= TAKEN_BATCH_COUNT {
             taken.charge = 0;
-            // An engine that has stopped wants no credit.
-            let _ = self.queues.command(Command::Taken(std::mem::take(&mut taken.taken)));
+            // A command each, usually one: a list would be an allocation for every few large messages.
+            for taken in taken.taken.drain(..) {
+                // An engine that has stopped wants no credit.
+                let _ = self.queues.command(Command::Taken(taken));
+            }
         }
     }
 }

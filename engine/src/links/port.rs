@@ -48,7 +48,7 @@ pub(crate) struct Taken {
 pub(crate) enum Command {
     Send { link: LinkId, channel: ChannelId, message: Bytes },
     SendBatch { link: LinkId, channel: ChannelId, messages: Vec<Bytes> },
-    Taken(Vec<Taken>),
+    Taken(Taken),
     Dial(Dial, Reply<Result<DialId, Misuse>>),
     CancelDial(DialId),
     Open { link: LinkId, service: String, priority: Priority, reply: Reply<Result<Attached, Misuse>> },
@@ -197,9 +197,7 @@ impl Links {
         match command {
             Command::Send { link, channel, message } => self.enqueue(link, channel, Some(message), turn),
             Command::SendBatch { link, channel, messages } => self.enqueue(link, channel, messages, turn),
-            Command::Taken(taken) => taken.into_iter().for_each(|taken| {
-                self.taken(taken.link, taken.channel, taken.charge, turn);
-            }),
+            Command::Taken(taken) => self.taken(taken.link, taken.channel, taken.charge, turn),
             Command::Dial(dial, reply) => answer(&reply, self.dial(dial)),
             Command::CancelDial(dial) => self.cancel_dial(dial, turn),
             Command::Open { link, service, priority, reply } => {

@@ -64,7 +64,7 @@ impl Inbox {
     /// Gives the block back, or copies a short tail out of it; called when the connection has been read.
     pub(super) fn detach(&mut self, pool: &mut Pool) {
         if self.lent && (self.bytes.len() <= TAIL_COPY_MAX || pool.is_crowded()) {
-            let tail = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
+            let tail = if self.bytes.is_empty() { BytesMut::new() } else { pool.take_tail(&self.bytes) };
             self.swap(tail, false, pool);
         }
     }
@@ -89,6 +89,8 @@ impl Inbox {
         let old = std::mem::replace(&mut self.bytes, next);
         if std::mem::replace(&mut self.lent, lent) {
             pool.give_block(old);
+        } else {
+            pool.give_tail(old);
         }
     }
 }

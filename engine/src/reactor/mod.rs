@@ -58,6 +58,8 @@ pub struct Reactor<P: Protocol, S: Stream = TcpStream> {
     timers: Timers,
     /// Slots whose deadline is being looked at; empty between turns, kept for its memory.
     due: Vec<usize>,
+    /// Empty but while flushing.
+    flushing: Vec<Token>,
     /// Connections that ended in this turn, with the reason.
     ended: Vec<(Token, P::CloseReason)>,
     /// Of the connection made last.
@@ -97,6 +99,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             common,
             timers: Timers::default(),
             due: Vec::new(),
+            flushing: Vec::new(),
             ended: Vec::new(),
             generation: 0,
             busiest: None,
@@ -388,8 +391,10 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     }
 
     fn flush(&mut self) {
-        let mut flush = std::mem::take(&mut self.common.turn.flush);
-        for token in flush.drain(..) {
+        // What asks for a flush while flushing waits for the next turn, in the other of two lists that keep their memory.
+        let mut flushing = std::mem::take(&mut self.flushing);
+        std::mem::swap(&mut flushing, &mut self.common.turn.flush);
+        for token in flushing.drain(..) {
             let Some(connection) = lookup(&mut self.connections, token) else { continue };
             match connection.send(&mut self.common) {
                 Ok(true) => self.common.turn.flush(token),
@@ -398,9 +403,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             }
             self.arm(token);
         }
-        // What asked for a flush while flushing waits for the next turn; the emptied list keeps its memory.
-        flush.append(&mut self.common.turn.flush);
-        self.common.turn.flush = flush;
+        self.flushing = flushing;
     }
 
     /// Notes the end of a connection: nobody finds it any more, and it is removed at the end of the turn.
