@@ -197,7 +197,8 @@ fn empty_messages_are_not_free_of_credit() {
 
 #[test]
 fn many_channels_together_are_sent_no_more_than_the_links_window() {
-    let config = Config { message_len_max: 1024 * KIB, ..Config::default() };
+    // A queue with room for all: one that is full of messages for channels without credit would keep the others out.
+    let config = Config { message_len_max: 1024 * KIB, high_water_len: 64 * 1024 * KIB, ..Config::default() };
     let flood = |node: &mut Node| -> Load {
         let message = Bytes::from(vec![1; LARGE_LEN]);
         (0..32).map(|_| (node.open(Priority::Bulk), message.clone(), 1)).collect()
