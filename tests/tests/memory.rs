@@ -53,9 +53,11 @@ impl Drop for Stop<'_> {
 
 /// `node_count` nodes that dial `peer`, each with what `load` has it send in each turn, until told to stop.
 fn send(orders: &Orders, node_count: u8, (peer, address): (PeerId, SocketAddr), load: fn(&mut Node) -> Load) {
+    // Room for all: a queue that is full of messages for channels without credit would keep those of the others out.
+    let config = Config { high_water_len: 64 * 1024 * KIB, ..Config::default() };
     let mut nodes: Vec<(Node, Option<Load>)> = Vec::new();
     for seed in 0..node_count {
-        let mut node = Node::start(10 + seed, Config::default());
+        let mut node = Node::start(10 + seed, config.clone());
         node.dial(peer, address);
         nodes.push((node, None));
     }
@@ -197,8 +199,7 @@ fn empty_messages_are_not_free_of_credit() {
 
 #[test]
 fn many_channels_together_are_sent_no_more_than_the_links_window() {
-    // A queue with room for all: one that is full of messages for channels without credit would keep the others out.
-    let config = Config { message_len_max: 1024 * KIB, high_water_len: 64 * 1024 * KIB, ..Config::default() };
+    let config = Config { message_len_max: 1024 * KIB, ..Config::default() };
     let flood = |node: &mut Node| -> Load {
         let message = Bytes::from(vec![1; LARGE_LEN]);
         (0..32).map(|_| (node.open(Priority::Bulk), message.clone(), 1)).collect()
