@@ -100,3 +100,34 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reactors::Prepared;
+    use super::*;
+    use crate::config::Config;
+    use crate::event::LinkId;
+    use crate::identity::Identity;
+    use crate::links::draw_local;
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn taking_one_event_tells_every_reactor_that_waits_for_room() {
+        let config = Config::default();
+        let local = draw_local(Identity::from_seed([1; 32]), &config).expect("randomness");
+        let (sender, events) = bounded(1);
+        let prepared = [0, 1, 2]
+            .map(|number| Prepared::new(number, local.clone(), config.clone(), sender.clone()).expect("a reactor"));
+        let handles = prepared.each_ref().map(|prepared| prepared.handle().clone());
+        let events = Events::new(events, &handles, config.channel_window_len);
+        for waiting in [[true, true, true], [false, true, false]] {
+            for (handle, waits) in handles.iter().zip(waiting) {
+                if waits { handle.blocked.park() } else { handle.blocked.unpark() }
+            }
+            let link = LinkId { reactor: 0, index: 0, generation: 1 };
+            sender.send(Event::Writable { link }).expect("room");
+            assert!(events.try_recv().is_some());
+            assert!(handles.iter().all(|handle| !handle.blocked.must_wake()), "one was not told");
+        }
+    }
+}

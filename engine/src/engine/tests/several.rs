@@ -16,7 +16,9 @@ struct Wired {
 }
 
 fn wired() -> Wired {
-    let config = Config { reactor_count: 2, ..Config::default() };
+    // Quiet for longer than any test waits: no PING wakes a reactor that should have been woken by what is tested.
+    let quiet = Config { keepalive: 4 * PATIENCE, dead_after: 8 * PATIENCE, ..Config::default() };
+    let config = Config { reactor_count: 2, ..quiet };
     let (a, a_events) = engine(1, config.clone());
     let (b, b_events) = engine(2, config);
     let address = b.listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
@@ -164,8 +166,7 @@ fn all_reactors_that_wait_for_room_hear_of_it() {
     let per_link = 2 * EVENT_COUNT_MAX / LINK_COUNT;
     for &link in &a_links {
         for _ in 0..per_link {
-            let channel = a.open_channel(link, "test/1", Priority::Normal).expect("a channel");
-            channel.send("hello".into()).expect("room");
+            a.open_channel(link, "test/1", Priority::Normal).expect("a channel");
         }
     }
     let until = Instant::now() + PATIENCE;
@@ -173,15 +174,11 @@ fn all_reactors_that_wait_for_room_hear_of_it() {
         assert!(Instant::now() < until, "the app's queue never fills up");
         std::thread::yield_now();
     }
-    let (mut opened, mut messages) = (0, 0);
-    let expected = per_link * LINK_COUNT;
+    // Without messages no credit goes back either, which would wake the reactors too.
+    let mut opened = 0;
     wait(&b_events, |event| {
-        match event {
-            Event::ChannelOpened { .. } => opened += 1,
-            Event::Messages(batch) => messages += batch.len(),
-            _ => {}
-        }
-        (opened == expected && messages == expected).then_some(())
+        opened += usize::from(matches!(event, Event::ChannelOpened { .. }));
+        (opened == per_link * LINK_COUNT).then_some(())
     });
 }
 
