@@ -34,15 +34,20 @@ pub struct Config {
     pub redial_pause_min: Duration,
     /// Longest pause before redialling.
     pub redial_pause_max: Duration,
-    /// Connections whose peer is not identified yet, in all; when full, the oldest goes.
+    /// Connections whose peer is not identified yet, in all, on each reactor; when full, the oldest goes.
     pub half_open_count_max: usize,
-    /// The same for one IP address.
+    /// The same for one IP address, on each reactor.
     pub half_open_per_address_max: usize,
-    /// Links at a time; more are refused with `Busy`.
+    /// Links at a time on each reactor; more are refused with `Busy`.
     pub link_count_max: usize,
     /// Who may have a link with this node; `None` lets everybody.
     pub allowed_peers: Option<HashSet<PeerId>>,
-    /// Bounds and socket options of the reactor.
+    /// How many reactors an `Engine` runs, each on a thread of its own. A link lives on one of them: that which accepted it,
+    /// or that to which its dial fell. What is counted is counted on each, without asking the others: a node with several
+    /// may have so many times the strangers, links, dials and connections that the bounds here name. A `Reactor` that the
+    /// program turns itself is one, whatever stands here.
+    pub reactor_count: usize,
+    /// Bounds and socket options of each reactor.
     pub reactor: ReactorConfig,
 }
 
@@ -64,6 +69,7 @@ impl Default for Config {
             half_open_per_address_max: HALF_OPEN_PER_ADDRESS_MAX,
             link_count_max: LINK_COUNT_MAX,
             allowed_peers: None,
+            reactor_count: 1,
             reactor: ReactorConfig::default(),
         }
     }
@@ -157,6 +163,7 @@ impl Config {
             (self.dead_after > self.keepalive, "dead_after is not above keepalive"),
             (self.half_open_count_max > 0 && self.half_open_per_address_max > 0, "no half-open connection is allowed"),
             (self.link_count_max > 0, "link_count_max is 0"),
+            ((1..=REACTOR_COUNT_MAX).contains(&self.reactor_count), "reactor_count is not between 1 and 64"),
             (self.redial_pause_min > Duration::ZERO, "redial_pause_min is 0"),
             (self.redial_pause_min <= self.redial_pause_max, "redial_pause_min is above redial_pause_max"),
             (self.reactor.outbox_len >= RECORD_LEN_MAX, "reactor.outbox_len is smaller than a record"),
@@ -217,5 +224,9 @@ mod tests {
         assert_eq!(broken.check(), Err(Misuse::Config("low_water_len is not below high_water_len")));
         let broken = Config { message_len_max: MESSAGE_LEN_CEILING + 1, ..Config::default() };
         assert!(broken.check().is_err());
+        for reactor_count in [0, REACTOR_COUNT_MAX + 1] {
+            let broken = Config { reactor_count, ..Config::default() };
+            assert_eq!(broken.check(), Err(Misuse::Config("reactor_count is not between 1 and 64")));
+        }
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 /// Names one link of this process, never two in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId {
+    /// Which reactor of its engine it lives on: 0 where there is one.
+    pub(crate) reactor: u16,
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
@@ -18,19 +20,29 @@ pub struct LinkId {
 /// Names one dial of this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId {
+    /// Which reactor of its engine it lives on: 0 where there is one.
+    pub(crate) reactor: u16,
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
 
 impl fmt::Debug for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "L{}.{}", self.index, self.generation)
+        write_id(f, 'L', self.reactor, self.index, self.generation)
     }
 }
 
 impl fmt::Debug for DialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "D{}.{}", self.index, self.generation)
+        write_id(f, 'D', self.reactor, self.index, self.generation)
+    }
+}
+
+/// The reactor is named where there are several: `L3.7` on the first, `L1/3.7` on the second.
+fn write_id(f: &mut fmt::Formatter<'_>, kind: char, reactor: u16, index: u32, generation: u32) -> fmt::Result {
+    match reactor {
+        0 => write!(f, "{kind}{index}.{generation}"),
+        _ => write!(f, "{kind}{reactor}/{index}.{generation}"),
     }
 }
 
@@ -233,7 +245,14 @@ mod tests {
     use super::*;
     use crate::frame::data_head;
 
-    const LINK: LinkId = LinkId { index: 0, generation: 1 };
+    const LINK: LinkId = LinkId { reactor: 0, index: 0, generation: 1 };
+
+    #[test]
+    fn an_id_names_its_reactor_unless_it_is_the_first() {
+        assert_eq!(format!("{LINK:?}"), "L0.1");
+        assert_eq!(format!("{:?}", LinkId { reactor: 3, ..LINK }), "L3/0.1");
+        assert_eq!(format!("{:?}", DialId { reactor: 1, index: 2, generation: 4 }), "D1/2.4");
+    }
 
     #[test]
     fn a_batch_gives_its_messages_in_order() {

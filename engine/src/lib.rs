@@ -10,7 +10,8 @@
 //! 1. [`Session`] and [`Link`]: bytes in, bytes out, events out. Bring your own sockets, loop and clock.
 //! 2. [`Reactor`]: run [`turn`](Reactor::turn) in your own thread or inside another event loop (it has a pollable
 //!    descriptor). No thread, no queue, no lock between you and the socket.
-//! 3. [`Engine`]: a reactor on a thread of its own behind a handle that is `Clone` and `Send`, with bounded queues.
+//! 3. [`Engine`]: one or several reactors on threads of their own ([`Config::reactor_count`]) behind a handle that is `Clone`
+//!    and `Send`, with bounded queues.
 //!
 //! ```no_run
 //! use landline::{Config, Engine, Event, Identity};

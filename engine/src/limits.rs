@@ -66,6 +66,9 @@ pub const POLL_EVENT_COUNT: usize = 512;
 pub const SPIN_LOOK_COUNT: usize = 128;
 /// Looks for each time that the clock is read.
 pub const SPIN_CLOCK_COUNT: usize = 16;
+/// Reactors of one engine: as many as a large machine has cores to spare. Each costs a thread and its buffers, and each event
+/// that is taken looks at all of them.
+pub const REACTOR_COUNT_MAX: usize = 64;
 /// Connections of one reactor.
 pub const CONNECTION_COUNT_MAX: usize = 16 * 1024;
 /// Listeners of one reactor.
@@ -138,7 +141,7 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
 /// Addresses tried for one peer.
 pub const DIAL_ADDRESS_COUNT_MAX: usize = 32;
-/// Dials under way or waiting to be repeated.
+/// Dials of one reactor under way or waiting to be repeated.
 pub const DIAL_COUNT_MAX: usize = 4096;
 /// First pause before redialling; doubled each time, full jitter.
 pub const REDIAL_PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -152,7 +155,7 @@ pub const KEEPALIVE: Duration = Duration::from_secs(15);
 pub const DEAD_AFTER: Duration = Duration::from_secs(45);
 /// How long a drain may take.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections whose peer is not identified yet, in all: each costs two descriptors' worth of kernel memory and a slot.
+/// Connections of one reactor whose peer is not identified yet, in all: each costs two descriptors' worth of kernel memory and a slot.
 pub const HALF_OPEN_COUNT_MAX: usize = 1024;
 /// Connections whose peer is not identified yet, of one address.
 pub const HALF_OPEN_PER_ADDRESS_MAX: usize = 64;
@@ -191,6 +194,8 @@ const _: () = assert!(SEALED_LEN_MAX < 1 << 24, "the length field has 24 bits");
 const _: () = assert!(BLOCK_LEN >= 2 * RECORD_LEN_MAX, "a block holds a tail and a whole record");
 const _: () = assert!(BLOCK_LEN >= RECORD_LEN_MAX + READ_LEN_MAX);
 const _: () = assert!(TAIL_COPY_MAX >= HANDSHAKE_MESSAGE_MAX + RECORD_HEADER_LEN, "strangers never keep a block");
+const _: () = assert!(REACTOR_COUNT_MAX == 64, "the text of the rule in `Config::check` says so");
+const _: () = assert!(REACTOR_COUNT_MAX <= u16::MAX as usize, "ids hold the reactor's number in 16 bits");
 const _: () = assert!(LOW_WATER_LEN < HIGH_WATER_LEN);
 const _: () = assert!(MESSAGE_LEN_MAX <= MESSAGE_LEN_CEILING);
 const _: () = assert!(CHANNEL_WINDOW_LEN >= 4 * RECORD_PAYLOAD_MAX, "credit comes back before a bulk sender runs dry");

@@ -4,10 +4,10 @@ use crate::error::CloseReason;
 pub use crate::link::LinkStats;
 pub use crate::reactor::ReactorStats;
 
-/// Counters and levels of one node.
+/// Counters and levels of one node: the sums over its reactors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// The I/O loop's.
+    /// The I/O loops'.
     pub reactor: ReactorStats,
     /// All links since the start together: counters of every one, levels of those that are there.
     pub links: LinkStats,
@@ -17,7 +17,7 @@ pub struct Stats {
     pub half_open_count: usize,
     /// Dials under way, waiting to be repeated, or standing behind a link.
     pub dial_count: usize,
-    /// Events that wait for the app.
+    /// Events that wait for room in the app's queue (for an embedder's own reactor: for the app).
     pub event_count: usize,
     /// Handshakes that ended with an identified peer.
     pub handshake_count: u64,
@@ -25,6 +25,23 @@ pub struct Stats {
     pub ends: EndCounts,
     /// The AES-GCM implementation in use.
     pub gcm: &'static str,
+}
+
+impl Stats {
+    /// The sum of two reactors' figures.
+    pub(crate) fn plus(&self, other: &Stats) -> Stats {
+        Stats {
+            reactor: self.reactor.plus(&other.reactor),
+            links: self.links.plus(&other.links),
+            link_count: self.link_count + other.link_count,
+            half_open_count: self.half_open_count + other.half_open_count,
+            dial_count: self.dial_count + other.dial_count,
+            event_count: self.event_count + other.event_count,
+            handshake_count: self.handshake_count + other.handshake_count,
+            ends: self.ends.plus(&other.ends),
+            gcm: self.gcm,
+        }
+    }
 }
 
 /// How many connections ended for which kind of reason.
@@ -58,5 +75,17 @@ impl EndCounts {
             CloseReason::Aborted => &mut self.aborted,
         };
         *counter += 1;
+    }
+
+    fn plus(&self, other: &EndCounts) -> EndCounts {
+        EndCounts {
+            io: self.io + other.io,
+            timeout: self.timeout + other.timeout,
+            peer: self.peer + other.peer,
+            wrong_peer: self.wrong_peer + other.wrong_peer,
+            goodbye: self.goodbye + other.goodbye,
+            lost: self.lost + other.lost,
+            aborted: self.aborted + other.aborted,
+        }
     }
 }

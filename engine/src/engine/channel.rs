@@ -1,6 +1,6 @@
 //! Sending from any thread: a channel's handle looks at the link's gauge, queues, and wakes the reactor if it sleeps.
 
-use super::Queues;
+use super::reactors::Queues;
 use crate::error::{Error, SendError};
 use crate::event::LinkId;
 use crate::frame::ChannelId;

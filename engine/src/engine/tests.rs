@@ -3,9 +3,13 @@
 use super::*;
 use crate::error::{CloseReason, SendError, Side};
 use crate::event::Event;
+use crate::limits::COMMAND_COUNT_MAX;
 use bytes::Bytes;
-use std::sync::atomic::Ordering;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+mod several;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -218,7 +222,7 @@ fn an_app_that_takes_no_events_stops_its_peers_and_not_its_engine() {
 #[test]
 fn misuse_is_named() {
     let (a, _events) = engine(1, Config::default());
-    let no_link = LinkId { index: 7, generation: 7 };
+    let no_link = LinkId { reactor: 0, index: 7, generation: 7 };
     assert!(matches!(a.link_stats(no_link), Err(Error::Misuse(Misuse::NoSuchLink))));
     assert!(matches!(a.open_channel(no_link, "x", Priority::Bulk), Err(Error::Misuse(Misuse::NoSuchLink))));
     let nowhere = Dial { peer: PeerId::from_bytes([3; 32]), addresses: vec![], reconnect: false };

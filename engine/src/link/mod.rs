@@ -58,7 +58,7 @@ impl LinkSetup {
     /// For embedders who drive a session and a link of their own: link `number` between `local` and whoever is at
     /// `remote`.
     pub fn new(number: u32, local: &crate::handshake::Local, seed: [u8; 16], remote: SocketAddr) -> LinkSetup {
-        let id = LinkId { index: number, generation: 0 };
+        let id = LinkId { reactor: 0, index: number, generation: 0 };
         let (local, instance, grants) = (local.peer_id(), local.instance(), local.grants());
         LinkSetup { id, local, instance, grants, seed, remote, dial: None }
     }

@@ -25,8 +25,10 @@ pub struct Dial {
     pub reconnect: bool,
 }
 
-/// The dials of one node. Invariant: `timers` holds `(at, index)` exactly for slots with `timer == Some(at)`.
+/// The dials of one reactor. Invariant: `timers` holds `(at, index)` exactly for slots with `timer == Some(at)`.
 pub(super) struct Dials {
+    /// Whose dials they are: part of their names.
+    reactor: u16,
     slots: Slab<Slot>,
     generation: u32,
     timers: BTreeSet<(Instant, usize)>,
@@ -66,8 +68,9 @@ pub(super) enum Verdict {
 }
 
 impl Dials {
-    pub(super) fn new(pause_min: Duration, pause_max: Duration, draw: fn() -> u64) -> Dials {
+    pub(super) fn new(reactor: u16, pause_min: Duration, pause_max: Duration, draw: fn() -> u64) -> Dials {
         Dials {
+            reactor,
             slots: Slab::new(),
             generation: 0,
             timers: BTreeSet::new(),
@@ -98,7 +101,7 @@ impl Dials {
             timer: None,
             linked: None,
         });
-        let id = DialId { index: index as u32, generation };
+        let id = self.id(index, generation);
         self.mark_due(id);
         Ok(id)
     }
@@ -140,7 +143,8 @@ impl Dials {
             self.timers.pop_first();
             let Some(slot) = self.slots.get_mut(index) else { continue };
             slot.timer = None;
-            let id = DialId { index: index as u32, generation: slot.generation };
+            let generation = slot.generation;
+            let id = self.id(index, generation);
             self.mark_due(id);
         }
     }
@@ -214,8 +218,7 @@ impl Dials {
 
     /// All dials, for giving them up.
     pub(super) fn ids(&self) -> Vec<DialId> {
-        let ids = self.slots.iter().map(|(index, slot)| DialId { index: index as u32, generation: slot.generation });
-        ids.collect()
+        self.slots.iter().map(|(index, slot)| self.id(index, slot.generation)).collect()
     }
 
     /// Whom a dial is meant to reach.
@@ -226,6 +229,10 @@ impl Dials {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    fn id(&self, index: usize, generation: u32) -> DialId {
+        DialId { reactor: self.reactor, index: index as u32, generation }
     }
 
     /// Ends the dial, or plans its next round.
@@ -299,7 +306,7 @@ mod tests {
     #[test]
     fn addresses_are_tried_in_order_and_the_most_telling_failure_is_reported() {
         let now = Instant::now();
-        let mut dials = Dials::new(MIN, MAX, || u64::MAX);
+        let mut dials = Dials::new(0, MIN, MAX, || u64::MAX);
         let id = dials.insert(dial(2, false)).unwrap();
         let (first, second) = (Token::for_tests(1), Token::for_tests(2));
         assert_eq!(dials.poll(first, now).unwrap().2.port(), 1);
@@ -316,7 +323,7 @@ mod tests {
     #[test]
     fn a_lasting_dial_backs_off_with_jitter_and_starts_over_after_a_link() {
         let now = Instant::now();
-        let mut dials = Dials::new(MIN, MAX, || u64::MAX);
+        let mut dials = Dials::new(0, MIN, MAX, || u64::MAX);
         let id = dials.insert(dial(1, true)).unwrap();
         let mut pauses = Vec::new();
         for round in 0..12 {
@@ -343,7 +350,7 @@ mod tests {
     #[test]
     fn the_first_link_gives_up_the_other_attempts() {
         let now = Instant::now();
-        let mut dials = Dials::new(MIN, MAX, || u64::MAX);
+        let mut dials = Dials::new(0, MIN, MAX, || u64::MAX);
         let id = dials.insert(dial(2, false)).unwrap();
         let (first, second) = (Token::for_tests(1), Token::for_tests(2));
         dials.poll(first, now).unwrap();

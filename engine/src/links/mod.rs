@@ -33,7 +33,10 @@ use std::time::{Duration, Instant};
 
 /// The links of one node on one reactor.
 pub struct Links {
-    local: Local,
+    /// Shared by the reactors of an engine: one process, one instance and static key. Read by handshakes only.
+    local: Arc<Local>,
+    /// Which of these reactors this is: part of the names of its links and dials.
+    reactor: u16,
     config: Config,
     tuning: LinkTuning,
     allowed_peers: Option<HashSet<PeerId>>,
@@ -91,9 +94,14 @@ impl Links {
     /// A configuration that cannot work, or a system without randomness.
     pub fn new(identity: Identity, config: Config) -> Result<Links, Error> {
         config.check()?;
-        let local = Local::new(identity, random()?, random()?, config.grants());
-        Ok(Links {
+        Ok(Links::of_reactor(0, draw_local(identity, &config)?, config))
+    }
+
+    /// The links on reactor `reactor` of the several of a process that is `local`. The configuration has been checked.
+    pub(crate) fn of_reactor(reactor: u16, local: Arc<Local>, config: Config) -> Links {
+        Links {
             local,
+            reactor,
             tuning: config.tuning(),
             allowed_peers: config.allowed_peers.clone(),
             links: Slab::new(),
@@ -101,7 +109,7 @@ impl Links {
             buried: Vec::new(),
             generation: 0,
             half_open: HalfOpen::new(config.half_open_count_max, config.half_open_per_address_max),
-            dials: Dials::new(config.redial_pause_min, config.redial_pause_max, random_u64),
+            dials: Dials::new(reactor, config.redial_pause_min, config.redial_pause_max, random_u64),
             events: VecDeque::new(),
             port: None,
             is_closing: false,
@@ -109,7 +117,7 @@ impl Links {
             ends: EndCounts::default(),
             ended: LinkStats::default(),
             config,
-        })
+        }
     }
 
     /// A peer is proven: its link begins, if it may.
@@ -121,7 +129,7 @@ impl Links {
         };
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        let id = LinkId { index: self.links.vacant_key() as u32, generation };
+        let id = LinkId { reactor: self.reactor, index: self.links.vacant_key() as u32, generation };
         let setup = LinkSetup {
             id,
             local: self.local.peer_id(),
@@ -484,6 +492,14 @@ impl From<SocketEnd> for CloseReason {
             SocketEnd::Closed => CloseReason::Aborted,
         }
     }
+}
+
+/// What a process that runs `identity` is from now on: its instance and static key are drawn here.
+///
+/// # Errors
+/// A system without randomness.
+pub(crate) fn draw_local(identity: Identity, config: &Config) -> Result<Arc<Local>, Error> {
+    Ok(Arc::new(Local::new(identity, random()?, random()?, config.grants())))
 }
 
 /// Fresh random bytes.

@@ -70,3 +70,22 @@ pub struct ReactorStats {
     /// Bytes written.
     pub bytes_out: u64,
 }
+
+impl ReactorStats {
+    /// The sum of two reactors' counters and levels.
+    pub(crate) fn plus(&self, other: &ReactorStats) -> ReactorStats {
+        ReactorStats {
+            turn_count: self.turn_count + other.turn_count,
+            wakeup_count: self.wakeup_count + other.wakeup_count,
+            accepted_count: self.accepted_count + other.accepted_count,
+            refused_count: self.refused_count + other.refused_count,
+            dialled_count: self.dialled_count + other.dialled_count,
+            closed_count: self.closed_count + other.closed_count,
+            connection_count: self.connection_count + other.connection_count,
+            read_count: self.read_count + other.read_count,
+            write_count: self.write_count + other.write_count,
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::token::Token;
 use crate::limits::{ACCEPT_BUDGET_COUNT, ACCEPT_PAUSE, BACKLOG_COUNT, LISTENER_COUNT_MAX};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -27,25 +27,15 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Binds and listens; an IPv6 wildcard takes IPv4 too. Gives the bound address.
-    pub(super) fn bind(&mut self, address: SocketAddr, registry: &Registry) -> io::Result<SocketAddr> {
+    /// Takes up a listening socket.
+    pub(super) fn add(&mut self, socket: std::net::TcpListener, registry: &Registry) -> io::Result<()> {
         if self.sockets.len() == LISTENER_COUNT_MAX {
             return Err(io::Error::other(format!("more than {LISTENER_COUNT_MAX} listeners on one reactor")));
         }
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG_COUNT)?;
-        let mut socket = TcpListener::from_std(socket.into());
-        let bound = socket.local_addr()?;
+        let mut socket = TcpListener::from_std(socket);
         registry.register(&mut socket, Token::listener(self.sockets.len()), Interest::READABLE)?;
         self.sockets.push(Listener { socket, ready: true });
-        Ok(bound)
+        Ok(())
     }
 
     /// Stops listening.
@@ -130,6 +120,59 @@ impl Listener {
     }
 }
 
+/// Whether the kernel spreads connections over sockets that listen on one address. Elsewhere `SO_REUSEPORT` is missing or
+/// gives all of them to one socket.
+const SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// A socket that listens on `address`; an IPv6 wildcard takes IPv4 too.
+pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    open(address, false)
+}
+
+/// Sockets that listen on `address`, for `count` reactors: so many where the kernel spreads connections over them, else one.
+/// Port 0 is resolved by the first, and is the same for all.
+pub(crate) fn listen_together(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // The first opens alone: an address that another program listens on is refused, even if that would share it.
+    let first = listen(address)?;
+    let mut sockets = Vec::with_capacity(count);
+    if SPREADS && count > 1 {
+        share_address(&SockRef::from(&first))?;
+        let address = first.local_addr()?;
+        for _ in 1..count {
+            sockets.push(open(address, true)?);
+        }
+    }
+    sockets.push(first);
+    Ok(sockets)
+}
+
+fn open(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if is_shared {
+        share_address(&SockRef::from(&socket))?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG_COUNT)?;
+    Ok(socket.into())
+}
+
+/// Lets further sockets of this user bind the same address; on a socket that is bound, from now on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn share_address(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn share_address(_socket: &SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
+
 /// An IPv4 peer of an IPv6 listener by its IPv4 address.
 fn canonical(remote: SocketAddr) -> SocketAddr {
     SocketAddr::new(remote.ip().to_canonical(), remote.port())
@@ -149,4 +192,26 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | Kind::PermissionDenied
             | Kind::TimedOut
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn several_sockets_share_a_port_that_nobody_else_gets() {
+        for address in ["127.0.0.1:0", "[::ffff:127.0.0.1]:0"] {
+            let sockets = listen_together(address.parse().unwrap(), 3).unwrap();
+            assert_eq!(sockets.len(), if SPREADS { 3 } else { 1 });
+            let bound: HashSet<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+            assert_eq!(bound.len(), 1);
+            let bound = bound.into_iter().next().unwrap();
+            for count in [1, 3] {
+                let refused = listen_together(bound, count).unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "another engine would take its connections");
+            }
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod wake;
 
 pub use config::{Outlook, ReactorConfig, ReactorStats};
 pub use connection::SocketEnd;
+pub(crate) use listener::listen_together;
 pub use outbox::Outbox;
 pub use protocol::{Dial, Protocol, Transmit, Turn};
 pub use stream::{SocketOptions, Stream};
@@ -114,7 +115,15 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     /// # Errors
     /// Those of bind(2) and listen(2).
     pub fn bind_listener(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.listeners.bind(address, self.poll.registry())
+        let socket = listener::listen(address)?;
+        let bound = socket.local_addr()?;
+        self.add_listener(socket)?;
+        Ok(bound)
+    }
+
+    /// Accepts from a socket that listens already and does not block: one of several that share an address.
+    pub(crate) fn add_listener(&mut self, socket: std::net::TcpListener) -> io::Result<()> {
+        self.listeners.add(socket, self.poll.registry())
     }
 
     /// Stops listening; connections stay.

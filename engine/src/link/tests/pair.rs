@@ -49,7 +49,7 @@ pub(super) struct Pair {
 
 fn setup(side: u8, grants: Grants) -> LinkSetup {
     LinkSetup {
-        id: LinkId { index: u32::from(side), generation: 1 },
+        id: LinkId { reactor: 0, index: u32::from(side), generation: 1 },
         local: PeerId::from_bytes([side; 32]),
         instance: Instance([side; 16]),
         grants,
