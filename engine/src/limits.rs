@@ -64,6 +64,8 @@ pub const POLL_EVENT_COUNT: usize = 512;
 /// Looks at the busiest connection, while spinning, for each time that the kernel is asked for all the others. With a look
 /// of some hundred nanoseconds these wait no longer than for a reactor that has to be woken.
 pub const SPIN_LOOK_COUNT: usize = 128;
+/// Bytes that count as one more look: about what is received and opened in the time of one.
+pub const SPIN_LOOK_LEN: usize = 2 * 1024;
 /// Looks for each time that the clock is read.
 pub const SPIN_CLOCK_COUNT: usize = 16;
 /// Reactors of one engine: as many as a large machine has cores to spare. Each costs a thread and its buffers, and each event

@@ -134,7 +134,7 @@ impl Channel {
             self.gauge.leave(charge);
             self.queues.overflowed.store(true, Ordering::Release);
         }
-        self.queues.wake.wake();
+        self.queues.wake.wake_parked();
         result
     }
 }

@@ -71,7 +71,7 @@ impl Queues {
     /// Hands a command over, waiting for room: the reactor always takes them, whatever the app does.
     pub(super) fn command(&self, command: Command) -> Result<(), Error> {
         self.commands.send(command).map_err(|_| Misuse::Stopped)?;
-        self.wake.wake();
+        self.wake.wake_parked();
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Engines on threads of their own, over loopback: what the handle promises. Waits have deadlines; nothing sleeps.
 
 use super::*;
+use crate::config::Profile;
 use crate::error::{CloseReason, SendError, Side};
 use crate::event::Event;
-use crate::limits::{COMMAND_COUNT_MAX, LOW_WATER_LEN};
+use crate::limits::{COMMAND_COUNT_MAX, LOW_WATER_LEN, MESSAGE_CHARGE, RECORD_PAYLOAD_MAX};
 use bytes::Bytes;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -280,6 +281,52 @@ fn what_was_taken_is_accounted_for_when_the_link_ends_under_load() {
     let taken = sender.join().expect("the sender ends");
     let counted: u64 = undelivered.iter().map(|entry| entry.confirmed + entry.unknown + entry.unsent).sum();
     assert_eq!(counted, taken);
+}
+
+/// Sends `count` messages of `len` bytes beside urgent ones, and takes them as they come.
+fn pass_beside_urgent_ones(config: Config, len: usize, count: usize) {
+    let ((a, a_events), (_b, b_events), link) = linked(config);
+    let urgent = a.open_channel(link, "urgent/1", Priority::Urgent).expect("a channel");
+    let bulk = a.open_channel(link, "bulk/1", Priority::Bulk).expect("a channel");
+    let message = Bytes::from(vec![7; len]);
+    let (mut sent, mut taken, until) = (0, 0, Instant::now() + PATIENCE);
+    urgent.send("now".into()).expect("room");
+    while taken < count {
+        assert!(Instant::now() < until, "{taken} of {count} messages of {len} bytes came");
+        while sent < count && bulk.send(message.clone()).is_ok() {
+            sent += 1;
+            if sent % 16 == 0 {
+                // A link that is full of bulk messages has no room for it: then not.
+                let _ = urgent.send("now".into());
+            }
+        }
+        while a_events.try_recv().is_some() {}
+        if let Some(Event::Messages(batch)) = b_events.recv_timeout(Duration::from_millis(10)) {
+            taken += batch.iter().filter(|message| message.len() == len).count();
+        }
+    }
+}
+
+#[test]
+fn credit_that_the_app_has_not_told_of_yet_stalls_nobody() {
+    for len in [1_000, 60_000, 65_536] {
+        pass_beside_urgent_ones(Config::default(), len, 200);
+        let narrow =
+            Config { channel_window_len: RECORD_PAYLOAD_MAX + 2 * MESSAGE_CHARGE as usize, ..Config::default() };
+        pass_beside_urgent_ones(narrow, len, 200);
+    }
+}
+
+#[test]
+fn a_spinning_engine_answers_and_stops_at_once() {
+    let ((a, _a_events), (b, _b_events), link) = linked(Config::for_profile(Profile::Latency));
+    let started = Instant::now();
+    for _ in 0..2_000 {
+        assert_eq!(a.stats().expect("it runs").link_count, 1);
+        assert!(b.link_stats(link).is_err() || b.stats().is_ok());
+    }
+    drop((a, b));
+    assert!(started.elapsed() < PATIENCE, "a request waited for a timer");
 }
 
 #[test]

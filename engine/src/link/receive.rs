@@ -133,6 +133,9 @@ impl Reader<'_> {
         let channel = &mut link.channels[index];
         let message = channel.incoming.assemble(data.total_len, &self.record[data.payload]);
         link.last_data = self.now;
+        if channel.priority == Priority::Urgent {
+            link.urgent_until = self.now + URGENT_REST;
+        }
         link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
         if let Some(message) = message {
             link.stats.messages_in += 1;

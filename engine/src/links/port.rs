@@ -28,9 +28,9 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Whether there are commands to take, or room for events that wait.
+    /// Whether there are commands to take, a sender to be told of room for them, or room for events that wait.
     pub(super) fn has_work(&self, events_wait: bool) -> bool {
-        !self.commands.is_empty() || (events_wait && !self.events.is_full())
+        !self.commands.is_empty() || self.overflowed.load(Ordering::Acquire) || (events_wait && !self.events.is_full())
     }
 }
 

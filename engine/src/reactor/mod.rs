@@ -32,7 +32,7 @@ pub use token::Token;
 pub(crate) use wake::Parking;
 pub use wake::Wake;
 
-use crate::limits::{ACCEPT_BUDGET_COUNT, DIAL_BUDGET_COUNT, POLL_EVENT_COUNT};
+use crate::limits::{self, ACCEPT_BUDGET_COUNT, DIAL_BUDGET_COUNT, POLL_EVENT_COUNT};
 use connection::{Connection, Reading, Writing};
 use listener::Listeners;
 use mio::net::TcpStream;
@@ -197,22 +197,19 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Found> {
+        let timed_out = timeout.map(|timeout| limits::deadline(self.common.turn.now(), timeout));
         if self.common.config.spin > Duration::ZERO
             && timeout != Some(Duration::ZERO)
-            && let Some(found) = self.spin(timeout)?
+            && let Some(found) = self.spin(timed_out)?
         {
             return Ok(found);
         }
         let Outlook { again, deadline } = self.park();
-        let timeout = match deadline {
-            _ if again => Some(Duration::ZERO),
-            Some(at) => {
-                let left = at.saturating_duration_since(Instant::now());
-                Some(timeout.map_or(left, |timeout| timeout.min(left)))
-            }
-            None => timeout,
+        let left = match [deadline, timed_out].into_iter().flatten().min() {
+            _ if again || timeout == Some(Duration::ZERO) => Some(Duration::ZERO),
+            until => until.map(|until| until.saturating_duration_since(Instant::now())),
         };
-        self.poll_once(timeout)?;
+        self.poll_once(left)?;
         Ok(Found::Unknown)
     }
 

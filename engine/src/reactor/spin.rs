@@ -6,7 +6,7 @@
 //! not wake it.
 
 use super::{Outlook, Protocol, Reactor, Stream, lookup};
-use crate::limits::{SPIN_CLOCK_COUNT, SPIN_LOOK_COUNT};
+use crate::limits::{self, SPIN_CLOCK_COUNT, SPIN_LOOK_COUNT, SPIN_LOOK_LEN};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,13 @@ pub(super) enum Found {
 }
 
 impl<P: Protocol, S: Stream> Reactor<P, S> {
-    /// Spins until there is work, for as long as the configuration, `timeout` and the next deadline allow. `None`: there
+    /// Spins until there is work, for as long as the configuration, the turn's own end and the next deadline allow. `None`: there
     /// was none.
-    pub(super) fn spin(&mut self, timeout: Option<Duration>) -> io::Result<Option<Found>> {
+    pub(super) fn spin(&mut self, timed_out: Option<Instant>) -> io::Result<Option<Found>> {
         self.wake.parking().unpark();
         let Outlook { again, deadline } = self.outlook();
-        let spin = timeout.map_or(self.common.config.spin, |timeout| timeout.min(self.common.config.spin));
-        let spun = self.common.turn.now() + spin;
-        let until = deadline.map_or(spun, |deadline| deadline.min(spun));
+        let spun = limits::deadline(self.common.turn.now(), self.common.config.spin);
+        let until = [deadline, timed_out].into_iter().flatten().fold(spun, Instant::min);
         self.events.clear();
         while !again && self.common.turn.now() < until {
             for _ in 0..SPIN_CLOCK_COUNT {
@@ -57,11 +56,14 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             self.busiest = None;
             return false;
         };
-        let before = self.common.stats.read_count;
+        let before = self.common.stats.bytes_in;
         let outcome = connection.receive(&mut self.common);
-        if matches!(outcome, Ok(false)) && self.common.stats.read_count == before {
+        let len = self.common.stats.bytes_in - before;
+        if matches!(outcome, Ok(false)) && len == 0 {
             return false;
         }
+        // Taking in much takes the time of many looks, and the others wait for it.
+        self.look_count += len as usize / SPIN_LOOK_LEN;
         if self.settle_read(token, outcome) {
             self.common.ready.push(token);
         }

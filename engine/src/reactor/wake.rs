@@ -55,12 +55,19 @@ impl Wake {
         Ok(Wake { parking: Parking::new(), waker: mio::Waker::new(registry, super::token::WAKE)? })
     }
 
-    /// Has the reactor take a turn soon. Publish the work first. Costs a fence when the reactor is awake.
+    /// Has the turn under way end soon, or the next one. Publish what is to be seen first. A system call each time: for what the
+    /// reactor does not look for itself.
     pub fn wake(&self) {
-        if self.parking.must_wake()
-            && let Err(error) = self.waker.wake()
-        {
+        if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "the reactor could not be woken");
+        }
+    }
+
+    /// The same for work that the protocol says to have ([`Protocol::has_commands`](super::Protocol::has_commands)), so that an
+    /// awake reactor finds it: then it costs a fence.
+    pub(crate) fn wake_parked(&self) {
+        if self.parking.must_wake() {
+            self.wake();
         }
     }
 
