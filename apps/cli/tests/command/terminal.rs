@@ -64,6 +64,13 @@ impl Seat {
         self.text.drain(..end);
     }
 
+    /// Waits until the line that was ended is taken and the next can be typed. In between the terminal is the system's, which
+    /// would keep a Ctrl-D for itself.
+    fn see_next_prompt(&mut self) {
+        self.see("\x1b[?2004l");
+        self.see("\x1b[?2004h");
+    }
+
     /// Waits for the end of the command; gives its exit code.
     fn stand_up(mut self) -> Option<i32> {
         let (sender, ended) = channel();
@@ -109,6 +116,7 @@ fn a_chat_on_terminals_from_first_contact_to_goodbye() {
     alice_seat.see("half a li");
     alice_seat.write("ne\r");
     bob_seat.see("alice?: half a line");
+    alice_seat.see_next_prompt();
     alice_seat.write("\x04");
     assert_eq!(alice_seat.stand_up(), Some(0));
     bob_seat.see("has ended the chat");
@@ -187,6 +195,7 @@ fn a_chat_on_a_terminal_comes_back_after_a_loss() {
     seat.see("is back");
     seat.write("welcome back\r");
     again.stdout_line("alice?: welcome back");
+    seat.see_next_prompt();
     seat.write("\x04");
     assert_eq!(seat.stand_up(), Some(0));
 }
