@@ -18,6 +18,20 @@ const KIB: usize = 1024;
 /// What is counted for the whole process is counted alone.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// The quietest of some stretches: a busy machine lets an end fall behind, which brings more blocks into use, and never fewer.
+/// What a message itself allocated would be there in each.
+fn quietest(bound: f64, mut stretch: impl FnMut() -> f64) -> f64 {
+    const STRETCH_COUNT: usize = 5;
+    let mut least = f64::INFINITY;
+    for _ in 0..STRETCH_COUNT {
+        least = least.min(stretch());
+        if least <= bound {
+            break;
+        }
+    }
+    least
+}
+
 /// Allocations of both ends for 1,000 messages one way.
 fn one_way(message_len: usize, count: usize) -> f64 {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,9 +39,11 @@ fn one_way(message_len: usize, count: usize) -> f64 {
     let channel = pair.initiator.open(Priority::Bulk);
     let message = Bytes::from(vec![7; message_len]);
     pair.send(channel, &message, count);
-    let before = Count::of_thread();
-    traced(|| pair.send(channel, &message, count));
-    per_thousand(before, Count::of_thread(), count)
+    quietest(1.0, || {
+        let before = Count::of_thread();
+        traced(|| pair.send(channel, &message, count));
+        per_thousand(before, Count::of_thread(), count)
+    })
 }
 
 fn per_thousand(before: Count, after: Count, count: usize) -> f64 {
@@ -87,11 +103,14 @@ fn through_engines(message_len: usize, count: usize) {
     let engines = Engines::connect();
     let message = Bytes::from(vec![7; message_len]);
     engines.send(&message, count);
-    let before = Count::of_process();
-    traced(|| engines.send(&message, count));
-    let rate = per_thousand(before, Count::of_process(), count);
     let blocks = (1000 * message_len) as f64 / BLOCK_LEN as f64;
-    assert!(rate <= 1.0 + blocks / 4.0, "{rate} allocations for 1,000 messages in {blocks} blocks");
+    let bound = 1.0 + blocks / 4.0;
+    let rate = quietest(bound, || {
+        let before = Count::of_process();
+        traced(|| engines.send(&message, count));
+        per_thousand(before, Count::of_process(), count)
+    });
+    assert!(rate <= bound, "{rate} allocations for 1,000 messages in {blocks} blocks");
 }
 
 #[test]
@@ -121,9 +140,12 @@ fn a_message_there_and_back_allocates_nothing() {
     let channel = pair.initiator.open(Priority::Urgent);
     let message = Bytes::from(vec![7; 64]);
     pair.echo(channel, &message, 20_000);
-    let before = Count::of_thread();
-    traced(|| pair.echo(channel, &message, 20_000));
-    assert!(per_thousand(before, Count::of_thread(), 20_000) <= 1.0);
+    let rate = quietest(1.0, || {
+        let before = Count::of_thread();
+        traced(|| pair.echo(channel, &message, 20_000));
+        per_thousand(before, Count::of_thread(), 20_000)
+    });
+    assert!(rate <= 1.0);
 }
 
 #[test]
