@@ -70,6 +70,24 @@ impl Node {
         }
     }
 
+    /// Takes `count` messages, from whichever link they come, and sends the receipt back by the last one's.
+    pub(super) fn take_all(&mut self, message_len: usize, count: u64) -> Result<Receipt, Failure> {
+        let (mut tally, expected) = (Tally::new(message_len), message_len as u64 * count);
+        while tally.len() < expected {
+            match self.next_event()? {
+                Event::Messages(batch) => {
+                    batch.iter().for_each(|message| tally.add_message(message));
+                    if tally.len() >= expected {
+                        let receipt = Bytes::copy_from_slice(&tally.receipt().encode());
+                        self.reactor.send(batch.link, batch.channel, receipt)?;
+                    }
+                }
+                event => refuse_ends(&event)?,
+            }
+        }
+        Ok(tally.receipt())
+    }
+
     /// Drains the link and waits for its end.
     fn close(&mut self, link: LinkId) -> Result<(), Failure> {
         self.reactor.close(link)?;
@@ -168,22 +186,10 @@ fn send(node: &mut Node, link: LinkId, message_len: usize, count: u64) -> Result
 }
 
 fn receive(node: &mut Node, message_len: usize, count: u64) -> Result<Report, Failure> {
-    let (mut tally, expected) = (Tally::new(message_len), message_len as u64 * count);
     let meter = Meter::start();
-    while tally.len() < expected {
-        match node.next_event()? {
-            Event::Messages(batch) => {
-                batch.iter().for_each(|message| tally.add_message(message));
-                if tally.len() >= expected {
-                    let receipt = Bytes::copy_from_slice(&tally.receipt().encode());
-                    node.reactor.send(batch.link, batch.channel, receipt)?;
-                }
-            }
-            event => refuse_ends(&event)?,
-        }
-    }
+    let receipt = node.take_all(message_len, count)?;
     node.await_end()?;
-    Ok(Report { receipt: Some(tally.receipt()), ..meter.stop() })
+    Ok(Report { receipt: Some(receipt), ..meter.stop() })
 }
 
 /// The receipt is the only message that an initiator of a flow gets.

@@ -5,7 +5,7 @@ use super::raw::share;
 use super::{is_initiator, unsupported};
 use crate::Failure;
 use crate::meter::{Meter, own_memory};
-use crate::payload::{Tally, message};
+use crate::payload::message;
 use crate::work::{Assignment, Report, Work};
 use bytes::Bytes;
 use landline::{ChannelId, Event, Goodbye, LinkId, Priority, Reactor};
@@ -93,22 +93,10 @@ fn gather(assignment: &Assignment, link_count: usize, message_len: usize, count:
     for _ in 0..link_count {
         node.next_link()?;
     }
-    let (mut tally, expected) = (Tally::new(message_len), message_len as u64 * count);
     let meter = Meter::start();
-    while tally.len() < expected {
-        match node.next_event()? {
-            Event::Messages(batch) => {
-                batch.iter().for_each(|message| tally.add_message(message));
-                if tally.len() >= expected {
-                    let receipt = Bytes::copy_from_slice(&tally.receipt().encode());
-                    node.reactor.send(batch.link, batch.channel, receipt)?;
-                }
-            }
-            event => refuse_ends(&event)?,
-        }
-    }
+    let receipt = node.take_all(message_len, count)?;
     await_ends(&mut node, link_count)?;
-    Ok(Report { receipt: Some(tally.receipt()), ..meter.stop() })
+    Ok(Report { receipt: Some(receipt), ..meter.stop() })
 }
 
 /// Ends links from this side and waits until they are gone.

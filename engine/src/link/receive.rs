@@ -129,19 +129,25 @@ impl Reader<'_> {
 
     /// A part of a message that spans records.
     fn fragment(&mut self, index: usize, data: Data) {
+        let incoming = &mut self.link.channels[index].incoming;
+        let message = incoming.assemble(data.total_len, &self.record[data.payload]);
+        self.note_arrival(index);
+        if let Some(message) = message {
+            self.link.stats.messages_in += 1;
+            let batch = Batch::of_message(self.link.setup.id, data.channel, message, charge(data.total_len));
+            self.events.push_back(Event::Messages(batch));
+        }
+    }
+
+    /// Something of a message has come on a channel: its sender is to hear, and others may have to yield to it.
+    fn note_arrival(&mut self, index: usize) {
         let link = &mut *self.link;
         let channel = &mut link.channels[index];
-        let message = channel.incoming.assemble(data.total_len, &self.record[data.payload]);
         link.last_data = self.now;
         if channel.priority == Priority::Urgent {
             link.urgent_until = self.now + URGENT_REST;
         }
         link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
-        if let Some(message) = message {
-            link.stats.messages_in += 1;
-            let batch = Batch::of_message(link.setup.id, data.channel, message, charge(data.total_len));
-            self.events.push_back(Event::Messages(batch));
-        }
     }
 
     /// What is still under way on a channel that this side has given up; its credit goes straight back.
@@ -168,15 +174,9 @@ impl Reader<'_> {
 
     fn flush_run(&mut self) {
         let Some(run) = self.run.take() else { return };
-        let link = &mut *self.link;
-        let channel = &mut link.channels[run.index];
-        channel.incoming.receive(run.count);
-        link.stats.messages_in += run.count as u64;
-        link.last_data = self.now;
-        if channel.priority == Priority::Urgent {
-            link.urgent_until = self.now + URGENT_REST;
-        }
-        link.transmit.owe_credit(channel, self.now, link.tuning.credit_delay);
+        self.link.channels[run.index].incoming.receive(run.count);
+        self.link.stats.messages_in += run.count as u64;
+        self.note_arrival(run.index);
         // Who pads a record must not make us keep the padding for a few bytes of message.
         let is_small_part = run.frames.len() < self.record.len() / SHARED_PART_MIN;
         let frames = if self.is_scarce || is_small_part {
