@@ -40,6 +40,7 @@ pub fn measure(program: &Path, setup: &Setup, stack: Stack, work: Work, limit: D
         core,
         congestion: setup.congestion.clone(),
         profile: setup.profile.name().to_owned(),
+        length: setup.length,
         responder,
     };
     ends.start(program, &assignment(Side::Responder, setup.responder_core, None), sender.clone())?;

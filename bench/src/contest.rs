@@ -22,6 +22,8 @@ pub enum Metric {
     Throughput,
     /// Messages in a second.
     Rate,
+    /// Requests in a second.
+    RequestRate,
     /// The median round trip.
     LatencyP50,
     /// The 99th percentile of round trips.
@@ -40,6 +42,7 @@ impl Metric {
         match self {
             Metric::Throughput => "GB/s",
             Metric::Rate => "M/s",
+            Metric::RequestRate => "k/s",
             Metric::LatencyP50 => "µs p50",
             Metric::LatencyP99 => "µs p99",
             Metric::HandshakeCpu => "µs cpu",
@@ -53,6 +56,7 @@ impl Metric {
         match self {
             Metric::Throughput => "s/GB",
             Metric::Rate => "s/M",
+            Metric::RequestRate => "µs",
             Metric::LatencyP50 | Metric::LatencyP99 => "µs/trip",
             Metric::HandshakeCpu | Metric::LinkMemory => "µs/link",
             Metric::CallTime => "ns/call",
@@ -62,7 +66,7 @@ impl Metric {
     /// Which way it is better.
     pub fn better(self) -> Better {
         match self {
-            Metric::Throughput | Metric::Rate => Better::More,
+            Metric::Throughput | Metric::Rate | Metric::RequestRate => Better::More,
             _ => Better::Less,
         }
     }
@@ -82,6 +86,7 @@ impl Metric {
         match self {
             Metric::Throughput => gigabytes(work) / initiator.seconds,
             Metric::Rate => millions(work) / initiator.seconds,
+            Metric::RequestRate => millions(work) * 1e3 / initiator.seconds,
             Metric::LatencyP50 => latency(P50),
             Metric::LatencyP99 => latency(P99),
             Metric::HandshakeCpu => (initiator.cpu_seconds + responder.cpu_seconds) / millions(work),
@@ -121,8 +126,8 @@ pub enum Build {
     Null,
 }
 
-/// Measures for about as long as it is told, in this process: for what needs no two ends.
-pub type MeasureHere = Box<dyn Fn(Duration) -> Result<Sample, Failure>>;
+/// Measures for about as long as the setup says, in this process: for what needs no two ends.
+pub type MeasureHere = Box<dyn Fn(&Setup) -> Result<Sample, Failure>>;
 
 /// One side of a comparison.
 pub enum Contestant {
@@ -212,8 +217,8 @@ fn calibrate(contestant: &mut Contestant, setup: &Setup) -> Result<(), Failure> 
     if matches!(work, Work::Idle { .. }) {
         return Ok(());
     }
-    let seconds = measure(program(setup, *build)?, setup, *stack, *work, setup.length + GRACE)?.initiator.seconds;
-    let factor = setup.length.as_secs_f64() / seconds.max(1e-6);
+    let report = measure(program(setup, *build)?, setup, *stack, *work, setup.length + GRACE)?.initiator;
+    let factor = setup.length.as_secs_f64() / report.seconds.max(1e-6);
     *work = work.with_count((work.count() as f64 * factor) as u64);
     Ok(())
 }
@@ -221,11 +226,12 @@ fn calibrate(contestant: &mut Contestant, setup: &Setup) -> Result<(), Failure> 
 fn sample(contestant: &Contestant, metric: Metric, setup: &Setup) -> Result<Sample, Failure> {
     let (stack, work, build) = match contestant {
         Contestant::Figure(value) => return Ok(Sample { value: *value, ..Sample::default() }),
-        Contestant::Here(function) => return function(setup.length),
+        Contestant::Here(function) => return function(setup),
         Contestant::Ends(stack, work, build) => (*stack, *work, *build),
     };
     let reports = measure(program(setup, build)?, setup, stack, work, setup.length + GRACE)?;
     let Reports { initiator, responder } = &reports;
+    let work = initiator.count.map_or(work, |count| work.with_count(count));
     Ok(Sample {
         value: metric.value(&reports, work),
         cpu: [metric.cpu(initiator.cpu_seconds, work), metric.cpu(responder.cpu_seconds, work)],

@@ -22,7 +22,7 @@ impl Meter {
         Report {
             seconds: self.started.elapsed().as_secs_f64(),
             cpu_seconds: (processor_time() - self.cpu).as_secs_f64(),
-            peak_len: memory("VmHWM:"),
+            peak_len: memory("self", "VmHWM:"),
             ..Report::default()
         }
     }
@@ -34,14 +34,45 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Memory that is this process's own, not a file's: what its links add to when there are more of them.
-pub fn own_memory() -> u64 {
-    memory("RssAnon:")
+/// Another process, that of a program that is not ours, from outside.
+#[derive(Debug)]
+pub struct OutsideMeter {
+    started: Instant,
+    pid: u32,
+    cpu: Duration,
 }
 
-/// A line of `/proc/self/status`, in bytes; 0 where there is none.
-fn memory(key: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+impl OutsideMeter {
+    /// Begins to measure the process `pid`.
+    pub fn start(pid: u32) -> OutsideMeter {
+        OutsideMeter { started: Instant::now(), pid, cpu: processor_time_of(pid) }
+    }
+
+    /// What it has used since the start.
+    pub fn stop(&self) -> Report {
+        Report {
+            seconds: self.started.elapsed().as_secs_f64(),
+            cpu_seconds: (processor_time_of(self.pid) - self.cpu).as_secs_f64(),
+            peak_len: memory(&self.pid.to_string(), "VmHWM:"),
+            ..Report::default()
+        }
+    }
+}
+
+/// Processor time of the first thread of a process; nothing where the system does not tell.
+fn processor_time_of(pid: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0))
+}
+
+/// Memory that is this process's own, not a file's: what its links add to when there are more of them.
+pub fn own_memory() -> u64 {
+    memory("self", "RssAnon:")
+}
+
+/// A line of a process's status, in bytes; 0 where there is none.
+fn memory(process: &str, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kibibytes = line.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024

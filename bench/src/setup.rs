@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use landline::Profile;
-use rustix::thread::sched_getaffinity;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use socket2::{Domain, Socket, Type};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,10 +49,28 @@ impl Setup {
     }
 }
 
+/// Runs in a thread that stays on one core; on none in particular where it is not known which there are.
+///
+/// # Errors
+/// A core that this process may not have, and work that panics.
+pub fn on_core<T: Send>(core: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let pinned = scope.spawn(|| -> Result<T, Failure> {
+            if let Some(core) = core {
+                let mut set = CpuSet::new();
+                set.set(core);
+                sched_setaffinity(None, &set)?;
+            }
+            Ok(work())
+        });
+        pinned.join().map_err(|_| "the measuring thread panicked")?
+    })
+}
+
 /// The processors that this process may run on.
 fn cores() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect()
+    (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect()
 }
 
 /// Whether sockets here may have this congestion control.

@@ -6,6 +6,7 @@
 use crate::payload::Receipt;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Whose code carries the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub enum Stack {
     Zeromq,
     /// ZeroMQ with CURVE.
     ZeromqCurve,
+    /// The directory, storing nothing.
+    Directory,
+    /// nginx that answers everything with one answer of the directory.
+    Nginx,
 }
 
 impl Stack {
@@ -47,6 +52,8 @@ impl Stack {
             Stack::Quinn => "quinn",
             Stack::Zeromq => "zeromq",
             Stack::ZeromqCurve => "zeromq-curve",
+            Stack::Directory => "directory",
+            Stack::Nginx => "nginx",
         }
     }
 }
@@ -106,6 +113,21 @@ pub enum Work {
         /// Connections.
         count: u64,
     },
+    /// Peers looked up by name, one after the other on each of some connections, by wrk: for a time, whole seconds, and as
+    /// many as it can.
+    LookUp {
+        /// Peers that are announced.
+        peer_count: usize,
+        /// Requests, once they are made.
+        count: u64,
+    },
+    /// Renewals that were signed before, over some connections that stay.
+    Announce {
+        /// Peers that renew in turn.
+        peer_count: usize,
+        /// Renewals of all together.
+        count: u64,
+    },
 }
 
 impl Work {
@@ -117,7 +139,9 @@ impl Work {
             | Work::LoadedEcho { count, .. }
             | Work::EchoBesideIdle { count, .. }
             | Work::FanIn { count, .. }
-            | Work::Handshake { count, .. } => count,
+            | Work::Handshake { count, .. }
+            | Work::LookUp { count, .. }
+            | Work::Announce { count, .. } => count,
             Work::Idle { link_count } => link_count as u64,
         }
     }
@@ -131,7 +155,9 @@ impl Work {
             | Work::LoadedEcho { count, .. }
             | Work::EchoBesideIdle { count, .. }
             | Work::FanIn { count, .. }
-            | Work::Handshake { count, .. } => *count = new.max(1),
+            | Work::Handshake { count, .. }
+            | Work::LookUp { count, .. }
+            | Work::Announce { count, .. } => *count = new.max(1),
             Work::Idle { .. } => {}
         }
         self
@@ -145,7 +171,7 @@ impl Work {
             | Work::LoadedEcho { message_len, .. }
             | Work::EchoBesideIdle { message_len, .. }
             | Work::FanIn { message_len, .. } => message_len,
-            Work::Idle { .. } | Work::Handshake { .. } => 0,
+            Work::Idle { .. } | Work::Handshake { .. } | Work::LookUp { .. } | Work::Announce { .. } => 0,
         }
     }
 }
@@ -175,6 +201,8 @@ pub struct Assignment {
     pub congestion: Option<String>,
     /// Name of landline's profile.
     pub profile: String,
+    /// How long a measurement is to take, for work that is bound by time and not by a count.
+    pub length: Duration,
     /// Where the responder is: set for the initiator.
     pub responder: Option<Ready>,
 }
@@ -184,7 +212,8 @@ pub struct Assignment {
 pub struct Ready {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What the initiator needs to know to trust it: a PeerId, a certificate, a public key. Made for this measurement.
+    /// What the initiator needs to know to trust it: a PeerId, a certificate, a public key. Made for this measurement. Of an
+    /// HTTP server, where the beginning and the end are told to it.
     pub secret: String,
 }
 
@@ -195,6 +224,8 @@ pub struct Report {
     pub seconds: f64,
     /// Processor time of all threads meanwhile, in user space and kernel.
     pub cpu_seconds: f64,
+    /// How often the thing was done, where the work is bound by time.
+    pub count: Option<u64>,
     /// The most memory the process ever had.
     pub peak_len: u64,
     /// Memory of its own that the links added: idle links only.

@@ -1,13 +1,12 @@
 //! The cipher by itself, in this process: ours beside each library, and our implementations where one of them has to hold
 //! something by itself.
 
-use crate::Failure;
 use crate::contest::{Contestant, Metric, Pair, Sample};
 #[cfg(feature = "rivals")]
 use crate::gcm::{AwsLc, Graviola, Ring};
 use crate::gcm::{Cipher, Operation, Ours, best_time};
+use crate::setup::on_core;
 use landline::crypto::gcm::Implementation;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const KIB: usize = 1024;
 const OPERATIONS: [Operation; 15] = [
@@ -83,30 +82,19 @@ fn measure<C: Cipher>(kind: C::Kind, operation: Operation) -> Contestant
 where
     C::Kind: Send + 'static,
 {
-    Contestant::Here(Box::new(move |length| {
-        let value = on_one_core(move || best_time::<C>(kind, operation, length / SHARE))?;
+    Contestant::Here(Box::new(move |setup| {
+        let length = setup.length / SHARE;
+        let value = on_core(setup.responder_core, move || best_time::<C>(kind, operation, length))?;
         let value = throughput_len(operation).map_or(value * 1e9, |len| len as f64 / value / 1e9);
         Ok(Sample { value, ..Sample::default() })
     }))
 }
 
-/// Runs in a thread that stays on one core.
-fn on_one_core(work: impl FnOnce() -> f64 + Send) -> Result<f64, Failure> {
-    std::thread::scope(|scope| {
-        let pinned = scope.spawn(|| -> Result<f64, Failure> {
-            let allowed = sched_getaffinity(None)?;
-            let mut core = CpuSet::new();
-            (0..CpuSet::MAX_CPU).rfind(|&index| allowed.is_set(index)).into_iter().for_each(|last| core.set(last));
-            sched_setaffinity(None, &core)?;
-            Ok(work())
-        });
-        pinned.join().map_err(|_| "the measuring thread panicked")?
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::Setup;
+    use landline::Profile;
     use std::time::Duration;
 
     #[test]
@@ -114,7 +102,8 @@ mod tests {
         let Contestant::Here(seal) = measure::<Ours>(Implementation::Portable, Operation::Seal(16 * KIB)) else {
             panic!("measured here")
         };
-        let value = seal(Duration::from_millis(20)).expect("a core").value;
+        let setup = Setup::new(Duration::from_millis(20), Profile::Balanced).expect("this program");
+        let value = seal(&setup).expect("a core").value;
         assert!(value > 0.001 && value < 1000.0, "{value} GB/s");
     }
 }

@@ -5,6 +5,7 @@
 //! | a case between two processes | a function that lists [`Pair`]s of [`Contestant::Ends`], and a line in [`CASES`] |
 //! | a case within this process | the same with [`Contestant::Here`] |
 
+mod directory;
 mod flow;
 mod gcm;
 mod handshake;
@@ -49,6 +50,7 @@ pub const CASES: &[Case] = &[
     Case { name: "idle", about: "memory of each of 10,000 idle links", pairs: many::idle },
     Case { name: "idle-cost", about: "64 B round trips beside 10 to 10,000 idle links", pairs: many::idle_cost },
     Case { name: "handshake", about: "processor time of both ends to set a link up", pairs: handshake::handshake },
+    Case { name: "directory", about: "the directory: look-ups and announcements", pairs: directory::directory },
     Case { name: "null", about: "ours with a cipher that does nothing (builds it first)", pairs: null::null },
 ];
 

@@ -2,13 +2,14 @@
 //!
 //! One file for each way of carrying bytes; what they do is the same, written three times because the ways differ: over a
 //! blocking stream (`blocking.rs`), over an asynchronous one (`asynchronous.rs`), and in messages (`inline.rs`,
-//! `engine.rs`, `zeromq.rs`).
+//! `engine.rs`, `zeromq.rs`). The directory and its rival are HTTP servers and have clients of their own (`directory/`).
 
 #[cfg(feature = "rivals")]
 mod asynchronous;
 mod blocking;
 #[cfg(feature = "rivals")]
 mod certificate;
+mod directory;
 mod engine;
 mod inline;
 mod many;
@@ -22,6 +23,8 @@ mod tls;
 mod tokio_tls;
 #[cfg(feature = "rivals")]
 pub(crate) mod zeromq;
+
+pub(crate) use directory::Peers;
 
 use crate::Failure;
 use crate::work::{Assignment, Ready, Report, Side, Stack, Work};
@@ -62,6 +65,7 @@ fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
         (Stack::Inline | Stack::InlineSpin, _) => inline::run(assignment),
         (Stack::Engine, _) => engine::run(assignment),
         (Stack::Raw | Stack::RawSpin, _) => raw::run(assignment),
+        (Stack::Directory | Stack::Nginx, _) => directory::run(assignment),
         #[cfg(feature = "rivals")]
         (Stack::Rustls, _) => tls::run(assignment),
         #[cfg(feature = "rivals")]
@@ -81,7 +85,8 @@ fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
 /// Why not, for people.
 pub fn availability(stack: Stack) -> Result<(), String> {
     match stack {
-        Stack::Inline | Stack::InlineSpin | Stack::Engine | Stack::Raw | Stack::RawSpin => Ok(()),
+        Stack::Inline | Stack::InlineSpin | Stack::Engine | Stack::Raw | Stack::RawSpin | Stack::Directory => Ok(()),
+        Stack::Nginx => directory::availability(),
         #[cfg(feature = "rivals")]
         Stack::Rustls | Stack::TokioRustls | Stack::Quinn => Ok(()),
         #[cfg(feature = "rivals")]

@@ -1,0 +1,47 @@
+//! When the work begins and when it ends, told to a server by a connection of its own: it begins when that is there, ends
+//! when it is shut, and the server answers the end by closing it once it has looked at itself.
+
+use super::super::{announce, responder};
+use crate::Failure;
+use crate::work::{Assignment, Ready};
+use std::io::Read;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+
+/// The server's side. Says where `server` is, waits for the beginning and calls `begin`, waits for the end and calls `end`
+/// with what that gave.
+pub(super) fn attend<T, R>(
+    server: SocketAddr,
+    begin: impl FnOnce() -> T,
+    end: impl FnOnce(T) -> R,
+) -> Result<R, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    announce(&Ready { address: server, secret: listener.local_addr()?.to_string() })?;
+    let (mut stream, _) = listener.accept()?;
+    let begun = begin();
+    await_end(&mut stream)?;
+    Ok(end(begun))
+}
+
+/// The client's side.
+pub(super) struct Session(TcpStream);
+
+impl Session {
+    /// Tells the responder that it begins.
+    pub(super) fn begin(assignment: &Assignment) -> Result<Session, Failure> {
+        let address: SocketAddr = responder(assignment)?.secret.parse()?;
+        Ok(Session(TcpStream::connect(address)?))
+    }
+
+    /// Tells it that this is the end, and waits until it has taken note.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        self.0.shutdown(Shutdown::Write)?;
+        await_end(&mut self.0)
+    }
+}
+
+fn await_end(stream: &mut TcpStream) -> Result<(), Failure> {
+    match stream.read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err("nothing is said here but by coming and going".into()),
+    }
+}
