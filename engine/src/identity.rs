@@ -14,12 +14,20 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Characters in the text form of 32 bytes: 256 bits at 5 bits each, rounded up.
 const BASE32_LEN: usize = 52;
+/// The y of the eight points of small order, little endian: 0 (order 4), 1 (order 1), -1 (order 2) and the two of order 8.
+const SMALL_ORDER_Y: [[u8; 32]; 5] = [
+    [0; 32],
+    unhex("0100000000000000000000000000000000000000000000000000000000000000"),
+    unhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    unhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    unhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+];
 const FINGERPRINT_CONTEXT: &[u8] = b"landline/1 fingerprint\0";
 
 const KEY_FILE_FAMILY: &[u8] = b"landline-identity-";
@@ -83,8 +91,22 @@ impl PeerId {
     /// [`BadSignature`] if it was not, or if this PeerId is not a public key at all.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
-        key.verify_strict(message, &Signature::from_bytes(signature)).map_err(|_| BadSignature)
+        let signature = Signature::from_bytes(signature);
+        // What `verify_strict` does, by less: it decodes R, which takes a seventh of the time, only to see whether its order
+        // is small. Both compare R with the encoding of what it must be, so that R has no other than its canonical one.
+        if key.is_weak() || is_small_order(signature.r_bytes()) {
+            return Err(BadSignature);
+        }
+        key.verify(message, &signature).map_err(|_| BadSignature)
     }
+}
+
+/// Whether the canonical encoding of a point is that of one of the eight whose order divides 8. They have five y between
+/// them; the topmost bit is the sign of x.
+fn is_small_order(encoded: &[u8; 32]) -> bool {
+    let mut y = *encoded;
+    y[31] &= 0x7f;
+    SMALL_ORDER_Y.contains(&y)
 }
 
 impl fmt::Display for PeerId {
@@ -206,6 +228,18 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("peer_id", &self.peer_id()).finish_non_exhaustive()
     }
+}
+
+/// 32 bytes of lower-case hexadecimal digits.
+const fn unhex(text: &str) -> [u8; 32] {
+    let (text, mut bytes, mut index) = (text.as_bytes(), [0; 32], 0);
+    assert!(text.len() == 64);
+    while index < 64 {
+        let digit = if text[index] <= b'9' { text[index] - b'0' } else { text[index] - b'a' + 10 };
+        bytes[index / 2] = bytes[index / 2] << 4 | digit;
+        index += 1;
+    }
+    bytes
 }
 
 /// A signature does not fit the peer and the message.

@@ -92,6 +92,50 @@ fn a_key_of_small_order_verifies_nothing() {
 }
 
 #[test]
+fn the_table_of_small_orders_holds_just_the_eight() {
+    let with_sign = |y: &[u8; 32], sign: u8| {
+        let mut bytes = *y;
+        bytes[31] |= sign;
+        bytes
+    };
+    let encodings: BTreeSet<[u8; 32]> =
+        SMALL_ORDER_Y.iter().flat_map(|y| [with_sign(y, 0), with_sign(y, 0x80)]).collect();
+    assert_eq!(encodings.len(), 10, "eight points, and two whose x is 0 and has no sign");
+    for bytes in encodings {
+        assert!(is_small_order(&bytes) && VerifyingKey::from_bytes(&bytes).unwrap().is_weak());
+    }
+    assert!(!is_small_order(Identity::from_seed(SEED).peer_id().as_bytes()));
+}
+
+#[test]
+fn an_r_of_small_order_verifies_nothing() {
+    // Made with the secret key: R is the neutral element and s = k a, so that the equation holds.
+    let identity = Identity::from_seed([9; 32]);
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    signature[32..].copy_from_slice(&super::unhex("b287e26cf2d943e4b91f8f947a43613f9a45c66870359e4a6f7ebc70fd1d6b06"));
+    let key = identity.key.verifying_key();
+    assert!(key.verify(b"anything", &Signature::from_bytes(&signature)).is_ok(), "a lax check takes it");
+    assert_eq!(identity.peer_id().verify(b"anything", &signature), Err(BadSignature));
+}
+
+#[test]
+fn what_verifies_is_what_verifies_strictly() {
+    let keys: Vec<[u8; 32]> = (SMALL_ORDER_Y.iter().copied())
+        .chain([*Identity::from_seed(SEED).peer_id().as_bytes(), [2; 32], [0xff; 32]])
+        .collect();
+    let points = keys.iter().chain([&[3; 32], &[0xee; 32]]);
+    for (key, r, s) in keys.iter().flat_map(|key| points.clone().flat_map(move |r| [0, 1, 0xff].map(|s| (key, r, s)))) {
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(r);
+        signature[32] = s;
+        let strictly = VerifyingKey::from_bytes(key)
+            .and_then(|key| key.verify_strict(b"anything", &Signature::from_bytes(&signature)));
+        assert_eq!(PeerId::from_bytes(*key).verify(b"anything", &signature).is_ok(), strictly.is_ok());
+    }
+}
+
+#[test]
 fn bytes_that_are_no_key_verify_nothing() {
     let all = (0..=255).map(|byte| PeerId::from_bytes([byte; 32]));
     let no_key = |id: &PeerId| VerifyingKey::from_bytes(id.as_bytes()).is_err();
