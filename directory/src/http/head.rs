@@ -6,7 +6,7 @@
 use super::body::Framing;
 use super::target::{Target, is_digits, is_host};
 use super::{HttpError, HttpError as E};
-use crate::limits::{BODY_LEN_MAX, HEADER_COUNT_MAX, TARGET_LEN_MAX};
+use crate::limits::{BODY_LEN_MAX, HEADER_COUNT_MAX, TARGET_LEN_MAX, WATCH_ID_LEN_MAX};
 
 /// A request method (RFC 9110 section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ pub(super) struct Head {
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     pub(super) content_type: ContentType,
+    pub(super) last_event_id: Option<Box<str>>,
 }
 
 impl Head {
@@ -101,6 +102,7 @@ impl Head {
             keep_alive: fields.keep_alive(line.version)?,
             expects_continue: fields.expects_continue(line.version)?,
             content_type: fields.content_type()?,
+            last_event_id: fields.last_event_id.map(Box::from),
             line,
         })
     }
@@ -133,6 +135,7 @@ struct Fields<'a> {
     expect: Option<&'a str>,
     content_type: Option<&'a str>,
     is_compressed: bool,
+    last_event_id: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -158,6 +161,11 @@ impl<'a> Fields<'a> {
             set_once(&mut self.expect, value, E::new(417, "only Expect: 100-continue is understood"))
         } else if named("content-type") {
             set_once(&mut self.content_type, value, E::bad("there is more than one Content-Type field"))
+        } else if named("last-event-id") {
+            // What cannot be read, or stands twice, is an id that we never gave.
+            let text = ascii(value).filter(|_| self.last_event_id.is_none());
+            self.last_event_id = Some(text.filter(|text| text.len() <= WATCH_ID_LEN_MAX).unwrap_or(""));
+            Ok(())
         } else {
             self.is_compressed |= named("content-encoding") && !value.eq_ignore_ascii_case(b"identity");
             Ok(())

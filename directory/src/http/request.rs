@@ -24,6 +24,9 @@ pub struct Request {
     pub keep_alive: bool,
     /// What the body is said to be.
     pub content_type: ContentType,
+    /// Where a client of a stream of events wants to go on (Last-Event-ID, at most 64 bytes). Empty where it makes no
+    /// sense.
+    pub last_event_id: Option<Box<str>>,
     /// The body, without its framing; at most 16 KiB.
     pub body: Vec<u8>,
 }
@@ -157,6 +160,7 @@ fn finish((head, body): (Head, BodyReader)) -> Request {
         version: head.line.version,
         keep_alive: head.keep_alive,
         content_type: head.content_type,
+        last_event_id: head.last_event_id,
         body: body.into_body(),
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! Requests are answered in the order in which they came. While unread answers pile up, the requests behind them wait as
 //! bytes, up to a limit. Every phase has an absolute deadline: a byte now and then buys no time.
+//!
+//! A connection that asks to watch belongs to the stream (`watch.rs`) from then on: what is sent behind that request is
+//! dropped and never answered.
 
 use super::routes::Service;
+use super::watch::{Step, Watch};
 use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Response, Tail, Version};
 use crate::limits::{ANSWER_BUDGET_COUNT, OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
 use bytes::{Buf, BytesMut};
 use landline::reactor::{Outbox, SocketEnd, Transmit};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long a connection may take for what.
@@ -35,6 +39,10 @@ pub(super) struct HttpConnection {
     /// No further request is taken.
     is_ending: bool,
     has_eof: bool,
+    /// Since it has asked to watch, until the stream ends.
+    watch: Option<Box<Watch>>,
+    /// It counts among the watchers.
+    has_watched: bool,
     patience: Patience,
     /// Since when the request under way is awaited; set from the start, for the first one.
     request_since: Option<Instant>,
@@ -66,6 +74,8 @@ impl HttpConnection {
             is_rationed: false,
             is_ending: false,
             has_eof: false,
+            watch: None,
+            has_watched: false,
             patience,
             request_since: Some(now),
             response_since: None,
@@ -80,7 +90,7 @@ impl HttpConnection {
         service: &mut Service,
         now: Instant,
     ) -> Result<bool, HttpEnd> {
-        if self.is_ending {
+        if !self.takes_requests() {
             input.clear();
             return Ok(false);
         }
@@ -110,11 +120,7 @@ impl HttpConnection {
         loop {
             let len = outbox.put(&self.output);
             self.output.advance(len);
-            if !self.output.is_empty() || self.is_ending || self.backlog.is_empty() {
-                break;
-            }
-            self.answer_backlog(service, now);
-            if self.output.is_empty() {
+            if !self.output.is_empty() || !self.refill(service, now) {
                 break;
             }
         }
@@ -122,7 +128,8 @@ impl HttpConnection {
         if is_out {
             self.output = BytesMut::new();
         }
-        let is_last = self.is_ending || (self.has_eof && !self.is_rationed) || service.is_draining();
+        let is_asked_all = self.has_eof && !self.is_rationed && self.watch.is_none();
+        let is_last = self.is_ending || is_asked_all || service.is_draining();
         if !outbox.is_empty() || is_last {
             self.response_since = Some(now);
         } else if self.response_since.take().is_some() {
@@ -141,6 +148,10 @@ impl HttpConnection {
         if self.response_since.is_some() {
             return Err(HttpEnd::SlowReader);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.handle_beat();
+            return Ok(());
+        }
         let has_begun = !self.backlog.is_empty() || self.parser.is_in_body();
         if self.request_since.is_none() || !has_begun {
             return Err(HttpEnd::Idle);
@@ -150,10 +161,11 @@ impl HttpConnection {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(match (self.response_since, self.request_since) {
-            (Some(since), _) => since + self.patience.response,
-            (None, Some(since)) => since + self.patience.request,
-            (None, None) => self.idle_since + self.patience.keep_alive,
+        Some(match (self.response_since, &self.watch, self.request_since) {
+            (Some(since), _, _) => since + self.patience.response,
+            (None, Some(watch), _) => watch.beat_at(),
+            (None, None, Some(since)) => since + self.patience.request,
+            (None, None, None) => self.idle_since + self.patience.keep_alive,
         })
     }
 
@@ -165,6 +177,50 @@ impl HttpConnection {
     /// Whether requests wait for `poll_transmit` in the next turn.
     pub(super) fn is_rationed(&self) -> bool {
         self.is_rationed
+    }
+
+    /// The address of the client, an IPv4 one as such.
+    pub(super) fn address(&self) -> IpAddr {
+        self.remote.ip().to_canonical()
+    }
+
+    /// Whether it counts among the watchers, from the request on until it is gone.
+    pub(super) fn has_watched(&self) -> bool {
+        self.has_watched
+    }
+
+    fn takes_requests(&self) -> bool {
+        !self.is_ending && self.watch.is_none()
+    }
+
+    /// Puts more into the empty output, if there is more.
+    fn refill(&mut self, service: &mut Service, now: Instant) -> bool {
+        if self.watch.is_some() {
+            self.refill_stream(service, now);
+        } else if !self.is_ending && !self.backlog.is_empty() {
+            self.answer_backlog(service, now);
+        }
+        !self.output.is_empty()
+    }
+
+    fn refill_stream(&mut self, service: &mut Service, now: Instant) {
+        let Some(watch) = &mut self.watch else { return };
+        self.is_rationed = false;
+        let step = match service.is_draining() {
+            true => Step::End,
+            false => watch.poll(&mut self.output, &mut service.watchers, &service.store, now),
+        };
+        match step {
+            Step::Wrote => {}
+            Step::Paused => self.is_rationed = true,
+            // Who sends nothing more may still read; but what would it wait for, now that it knows all?
+            Step::UpToDate if !self.has_eof => {}
+            Step::UpToDate | Step::End => {
+                watch.finish(&mut self.output);
+                self.watch = None;
+                self.is_ending = true;
+            }
+        }
     }
 
     fn answer_backlog(&mut self, service: &mut Service, now: Instant) -> bool {
@@ -182,7 +238,7 @@ impl HttpConnection {
         if self.ration.0 != now {
             self.ration = (now, ANSWER_BUDGET_COUNT);
         }
-        while !self.is_ending && self.ration.1 > 0 && self.output.len() < OUTPUT_LEN_HIGH {
+        while self.takes_requests() && self.ration.1 > 0 && self.output.len() < OUTPUT_LEN_HIGH {
             match self.parser.poll_request(source) {
                 Ok(Some(request)) => {
                     self.respond(&request, service, now);
@@ -199,7 +255,7 @@ impl HttpConnection {
                 Err(error) => self.refuse(error, service, now),
             }
         }
-        if self.is_ending {
+        if !self.takes_requests() {
             source.clear();
         }
         self.is_rationed = self.ration.1 == 0 && !source.is_empty();
@@ -213,10 +269,17 @@ impl HttpConnection {
     }
 
     fn respond(&mut self, request: &Request, service: &mut Service, now: Instant) {
-        let response = service.answer(request, self.remote, now);
+        let mut response = service.answer(request, self.remote, now);
         self.is_ending = !request.keep_alive || service.is_draining();
+        if response.is_stream() && request.method == Method::Get {
+            let watch = service.watchers.open(request, self.address(), &service.store, now);
+            response = watch.frame(response);
+            self.watch = Some(Box::new(watch));
+            self.has_watched = true;
+        }
+        let is_close_delimited = self.watch.is_some() && request.version == Version::Http10;
         let connection = match request.version {
-            _ if self.is_ending => Persistence::Close,
+            _ if self.is_ending || is_close_delimited => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         };
@@ -227,6 +290,8 @@ impl HttpConnection {
             status = response.status(),
             "answered"
         );
+        // The stream ends the connection when it ends itself.
+        self.is_ending &= self.watch.is_none();
         let tail = Tail { connection, omit_body: request.method == Method::Head };
         response.write(&mut self.output, service.date(now), tail);
     }

@@ -8,11 +8,12 @@ mod date;
 mod page;
 mod roster;
 mod routes;
+mod watch;
 
 use crate::interfaces;
 use crate::limits::{
     CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT,
-    RESPONSE_TIMEOUT, STOP_TIMEOUT,
+    RESPONSE_TIMEOUT, STOP_TIMEOUT, WATCHER_COUNT_MAX,
 };
 use crate::store::{Store, StoreConfig};
 use bytes::BytesMut;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use watch::Watchers;
 
 /// Bounds of a directory.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,9 @@ pub struct DirectoryConfig {
     pub connection_count_max: usize,
     /// Connections of one address, likewise.
     pub connections_per_address_max: usize,
+    /// Watchers at a time. Never more than three quarters of the connections, in all and of one address, whatever is said
+    /// here: requests keep the rest.
+    pub watcher_count_max: usize,
     /// How long a request may take to arrive.
     pub request_timeout: Duration,
     /// How long an answer may take to be read.
@@ -50,6 +55,7 @@ impl Default for DirectoryConfig {
             store: StoreConfig::default(),
             connection_count_max: CONNECTION_COUNT_MAX,
             connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            watcher_count_max: WATCHER_COUNT_MAX,
             request_timeout: REQUEST_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
             keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
@@ -71,10 +77,9 @@ impl Directory {
     /// # Errors
     /// Those of the socket calls; `AddrInUse` where the port is busy.
     pub fn bind(address: SocketAddr, config: DirectoryConfig) -> io::Result<(Directory, DirectoryLoop)> {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let (instance, jitter_seed) = (random()?, random()?);
         let stop = Arc::new(AtomicBool::new(false));
-        let server = Server::new(config, u64::from_le_bytes(seed), stop.clone());
+        let server = Server::new(config, instance, jitter_seed, stop.clone());
         let reactor_config = ReactorConfig {
             // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
             connection_count_max: config.connection_count_max.saturating_mul(2).saturating_add(64),
@@ -189,6 +194,10 @@ impl Drop for RunningDirectory {
     }
 }
 
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(io::Error::other)
+}
+
 /// HTTP as a protocol of the reactor.
 struct Server {
     service: Service,
@@ -202,22 +211,35 @@ struct Server {
 struct Seat {
     http: HttpConnection,
     order: u64,
+    /// It is held in the roster.
+    is_held: bool,
 }
 
 impl Server {
-    fn new(config: DirectoryConfig, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
+    fn new(config: DirectoryConfig, instance: u64, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
         let patience = Patience {
             request: config.request_timeout,
             response: config.response_timeout,
             keep_alive: config.keep_alive_timeout,
         };
+        let share = |count: usize| (count / 4 * 3).max(1);
+        let count_max = config.watcher_count_max.min(share(config.connection_count_max));
+        let watchers = Watchers::new(instance, count_max, share(config.connections_per_address_max));
         // The jitter's generator must not start at 0.
-        let service = Service::new(Store::new(config.store), jitter_seed | 1);
+        let service = Service::new(Store::new(config.store), watchers, jitter_seed | 1);
         Server { service, roster: Roster::default(), config, patience, stop }
     }
 
     fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// A connection that has begun to watch makes no room for others any more.
+    fn note_watcher(&mut self, seat: &mut Seat) {
+        if seat.http.has_watched() && !seat.is_held {
+            seat.is_held = true;
+            self.roster.hold(seat.order);
+        }
     }
 }
 
@@ -236,7 +258,7 @@ impl Protocol for Server {
             turn.close(victim);
         }
         let http = HttpConnection::new(remote, self.patience, turn.now());
-        Some(Seat { http, order: self.roster.enter(token, address) })
+        Some(Seat { http, order: self.roster.enter(token, address), is_held: false })
     }
 
     fn handle_input(
@@ -248,6 +270,7 @@ impl Protocol for Server {
     ) -> Result<(), HttpEnd> {
         if seat.http.handle_input(input, &mut self.service, turn.now())? {
             seat.order = self.roster.refresh(seat.order);
+            self.note_watcher(seat);
         }
         if seat.http.has_output() {
             turn.flush(token);
@@ -263,6 +286,7 @@ impl Protocol for Server {
 
     fn poll_transmit(&mut self, token: Token, seat: &mut Seat, outbox: &mut Outbox, turn: &mut Turn) -> Transmit {
         let transmit = seat.http.poll_transmit(outbox, &mut self.service, turn.now());
+        self.note_watcher(seat);
         if seat.http.is_rationed() {
             turn.flush(token);
         }
@@ -285,6 +309,9 @@ impl Protocol for Server {
     fn closed(&mut self, _token: Token, seat: Seat, reason: HttpEnd, _turn: &mut Turn) {
         tracing::debug!(%reason, "connection ended");
         self.roster.leave(seat.order);
+        if seat.http.has_watched() {
+            self.service.watchers.leave(seat.http.address());
+        }
     }
 
     fn drain_commands(&mut self, turn: &mut Turn) {
@@ -301,11 +328,21 @@ impl Protocol for Server {
     }
 
     fn timer(&self) -> Option<Instant> {
-        self.service.store.next_expiry()
+        [self.service.store.next_expiry(), self.service.watchers.due_at()].into_iter().flatten().min()
     }
 
     fn handle_timer(&mut self, turn: &mut Turn) {
         self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+    }
+
+    /// Whatever has changed in this turn goes out to all watchers together, at the start of the next: whoever asked for
+    /// something has the answer by then.
+    fn turn_ended(&mut self, turn: &mut Turn) {
+        if self.service.watchers.take_due(self.service.store.changes(), turn.now()) {
+            for token in self.roster.held() {
+                turn.flush(token);
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::date::DateClock;
 use super::page;
+use super::watch::Watchers;
 use crate::announcement::{Name, SignedStatement, StatementError};
 use crate::http::{ContentType, Method, Request, Response};
 use crate::limits::{PAGE_COUNT_DEFAULT, PAGE_COUNT_MAX, RETRY_AFTER};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 /// The directory behind its HTTP.
 pub(super) struct Service {
     pub(super) store: Store,
+    pub(super) watchers: Watchers,
     dates: DateClock,
     jitter: u64,
     is_draining: bool,
@@ -28,6 +30,7 @@ enum Route<'a> {
     Health,
     WhoAmI,
     List,
+    Watch,
     Peer(&'a str),
     Announcement(&'a str),
 }
@@ -41,6 +44,7 @@ impl<'a> Route<'a> {
             "/healthz" => Some(Route::Health),
             "/v1/whoami" => Some(Route::WhoAmI),
             "/v1/peers" => Some(Route::List),
+            "/v1/watch" => Some(Route::Watch),
             _ => {
                 let peer = path.strip_prefix("/v1/peers/").filter(is_segment).map(Route::Peer);
                 let id = path.strip_prefix("/v1/announcements/").filter(is_segment).map(Route::Announcement);
@@ -51,8 +55,8 @@ impl<'a> Route<'a> {
 }
 
 impl Service {
-    pub(super) fn new(store: Store, jitter_seed: u64) -> Service {
-        Service { store, dates: DateClock::default(), jitter: jitter_seed, is_draining: false }
+    pub(super) fn new(store: Store, watchers: Watchers, jitter_seed: u64) -> Service {
+        Service { store, watchers, dates: DateClock::default(), jitter: jitter_seed, is_draining: false }
     }
 
     /// The answer to `request`, which came from `remote`.
@@ -67,6 +71,7 @@ impl Service {
             (Route::Health, Get | Head) => Ok(Response::new(200, "text/plain; charset=utf-8", "ok\n")),
             (Route::WhoAmI, Get | Head) => Ok(who_am_i(remote)),
             (Route::List, Get | Head) => self.list(request, now),
+            (Route::Watch, Get | Head) => self.watchers.answer(request, remote.ip().to_canonical()),
             (Route::Peer(name), Get | Head) => self.by_name(name, now),
             (Route::Announcement(id), Get | Head) => self.by_id(id, now),
             (Route::Announcement(id), Put) => self.announce(id, request, remote, now),
@@ -204,11 +209,12 @@ fn who_am_i(remote: SocketAddr) -> Response {
     Response::json(200, &json!({ "address": address.to_string(), "ip": ip.to_string() }))
 }
 
-fn entry_json(entry: &Entry, now: Instant) -> Value {
+pub(super) fn entry_json(entry: &Entry, now: Instant) -> Value {
     json!({
         "statement": entry.signed().statement(),
         "signature": entry.signed().signature_hex(),
         "expires_in_ms": entry.expires_in(now).as_millis() as u64,
+        "since_ms": entry.listed_for(now).as_millis() as u64,
     })
 }
 
@@ -245,7 +251,7 @@ fn parse_id(text: &str) -> Result<PeerId, Response> {
     text.parse().map_err(bad_parameter)
 }
 
-fn bad_parameter(error: impl std::fmt::Display) -> Response {
+pub(super) fn bad_parameter(error: impl std::fmt::Display) -> Response {
     Response::problem(400, "bad_parameter", &error.to_string())
 }
 
