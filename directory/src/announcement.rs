@@ -19,6 +19,7 @@
 //! Members that are not in the table are skipped, so that later versions may add some; one of the table given twice is
 //! refused. This file knows no HTTP and no clock.
 
+use crate::json::push_hex;
 use crate::limits::{
     ADDRESS_COUNT_MAX, LEASE_DEFAULT, NAME_LEN_MAX, NAME_LEN_MIN, SEQUENCE_MAX, SERVICE_COUNT_MAX, SERVICE_LEN_MAX,
     STATEMENT_LEN_MAX,
@@ -154,14 +155,16 @@ impl SignedStatement {
         &self.statement
     }
 
+    /// The signature.
+    pub(crate) fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+
     /// The signature as an envelope has it.
     pub fn signature_hex(&self) -> String {
-        use fmt::Write;
-        self.signature.iter().fold(String::with_capacity(128), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        let mut text = String::new();
+        push_hex(&mut text, &self.signature);
+        text
     }
 
     /// Reads an announcement and verifies that its peer signed it.

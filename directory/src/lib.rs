@@ -40,6 +40,7 @@ mod announcement;
 mod client;
 pub mod http;
 mod interfaces;
+mod json;
 pub mod limits;
 mod server;
 mod store;

@@ -1,12 +1,16 @@
 //! Answers, and how they are written.
 //!
-//! Each has a length, so that the connection can go on, but for a stream: what its body is comes later. Errors are `application/problem+json` (RFC 9457): a code for
-//! programs and a sentence for people.
+//! Each has a length, so that the connection can go on, but for a stream: what its body is comes later. Errors are
+//! `application/problem+json` (RFC 9457): a code for programs and a sentence for people.
 
 use super::HttpError;
+use crate::json::Decimal;
 use bytes::BytesMut;
 use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// Bytes of a head, unless it has many fields of its own.
+const HEAD_LEN: usize = 256;
 
 /// An answer before it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,11 @@ impl Response {
     /// JSON.
     pub fn json(status: u16, value: &Value) -> Response {
         Response::new(status, "application/json", value.to_string())
+    }
+
+    /// JSON that is written already.
+    pub(crate) fn json_text(status: u16, text: String) -> Response {
+        Response::new(status, "application/json", text)
     }
 
     /// An error: `code` is for programs and stays the same, `detail` says what is wrong and what to do.
@@ -79,29 +88,28 @@ impl Response {
 
     /// Appends the answer to `output`. `date` is the value of the Date field.
     pub fn write(&self, output: &mut BytesMut, date: &str, tail: Tail) {
-        let mut head = String::with_capacity(256);
-        head.push_str("HTTP/1.1 ");
-        push_pair(&mut head, &self.status.to_string(), " ", reason_phrase(self.status));
-        push_pair(&mut head, "Date", ": ", date);
-        push_pair(&mut head, "Content-Type", ": ", self.content_type);
+        let body: &[u8] = if tail.omit_body { &[] } else { &self.body };
+        output.reserve(HEAD_LEN + body.len());
+        let head = output;
+        head.extend_from_slice(b"HTTP/1.1 ");
+        push_pair(head, Decimal::of(self.status.into()).as_str(), " ", reason_phrase(self.status));
+        push_pair(head, "Date", ": ", date);
+        push_pair(head, "Content-Type", ": ", self.content_type);
         if !self.is_stream {
-            push_pair(&mut head, "Content-Length", ": ", &self.body.len().to_string());
+            push_pair(head, "Content-Length", ": ", Decimal::of(self.body.len() as u64).as_str());
         }
-        push_pair(&mut head, "Cache-Control", ": ", "no-store");
-        push_pair(&mut head, "X-Content-Type-Options", ": ", "nosniff");
+        push_pair(head, "Cache-Control", ": ", "no-store");
+        push_pair(head, "X-Content-Type-Options", ": ", "nosniff");
         for (name, value) in &self.fields {
-            push_pair(&mut head, name, ": ", value);
+            push_pair(head, name, ": ", value);
         }
         match tail.connection {
             Persistence::Implied => {}
-            Persistence::KeepAlive => push_pair(&mut head, "Connection", ": ", "keep-alive"),
-            Persistence::Close => push_pair(&mut head, "Connection", ": ", "close"),
+            Persistence::KeepAlive => push_pair(head, "Connection", ": ", "keep-alive"),
+            Persistence::Close => push_pair(head, "Connection", ": ", "close"),
         }
-        head.push_str("\r\n");
-        output.extend_from_slice(head.as_bytes());
-        if !tail.omit_body {
-            output.extend_from_slice(&self.body);
-        }
+        head.extend_from_slice(b"\r\n");
+        head.extend_from_slice(body);
     }
 }
 
@@ -131,11 +139,11 @@ pub enum Persistence {
     Close,
 }
 
-fn push_pair(head: &mut String, left: &str, between: &str, right: &str) {
-    head.push_str(left);
-    head.push_str(between);
-    head.push_str(right);
-    head.push_str("\r\n");
+fn push_pair(head: &mut BytesMut, left: &str, between: &str, right: &str) {
+    head.extend_from_slice(left.as_bytes());
+    head.extend_from_slice(between.as_bytes());
+    head.extend_from_slice(right.as_bytes());
+    head.extend_from_slice(b"\r\n");
 }
 
 /// The words behind a status (RFC 9110 section 15).

@@ -5,6 +5,7 @@
 
 mod connection;
 mod date;
+mod listing;
 mod page;
 mod roster;
 mod routes;

@@ -4,14 +4,15 @@
 //! headers that claim another (`Forwarded`, `X-Forwarded-For`) are not read.
 
 use super::date::DateClock;
+use super::listing::{entry_text, push_entry};
 use super::page;
 use super::watch::Watchers;
 use crate::announcement::{Name, SignedStatement, StatementError};
 use crate::http::{ContentType, Method, Request, Response};
 use crate::limits::{PAGE_COUNT_DEFAULT, PAGE_COUNT_MAX, RETRY_AFTER};
-use crate::store::{Announced, Entry, Query, Store, StoreRefusal};
+use crate::store::{Announced, Query, Store, StoreRefusal};
 use landline::PeerId;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -117,13 +118,13 @@ impl Service {
             Announced::Renewed | Announced::Same => 200,
         };
         let left = self.store.by_id(peer_id, now).map_or(Duration::ZERO, |entry| entry.expires_in(now));
-        let body = json!({
-            "peer_id": peer_id.to_string(),
-            "sequence": announcement.sequence,
-            "expires_in_ms": left.as_millis() as u64,
-            "renew_after_ms": self.renew_after(left).as_millis() as u64,
-        });
-        Ok(Response::json(status, &body))
+        let body = format!(
+            "{{\"peer_id\":\"{id}\",\"sequence\":{},\"expires_in_ms\":{},\"renew_after_ms\":{}}}",
+            announcement.sequence,
+            left.as_millis(),
+            self.renew_after(left).as_millis(),
+        );
+        Ok(Response::json_text(status, body))
     }
 
     fn withdraw(
@@ -145,23 +146,28 @@ impl Service {
     fn by_name(&self, name: &str, now: Instant) -> Result<Response, Response> {
         let name: Name = name.parse().map_err(bad_parameter)?;
         match self.store.by_name(&name, now) {
-            Some(entry) => Ok(Response::json(200, &entry_json(entry, now))),
+            Some(entry) => Ok(Response::json_text(200, entry_text(entry, now))),
             None => Err(Response::problem(404, "not_found", "no live peer has this name")),
         }
     }
 
     fn by_id(&self, id: &str, now: Instant) -> Result<Response, Response> {
         match self.store.by_id(parse_id(id)?, now) {
-            Some(entry) => Ok(Response::json(200, &entry_json(entry, now))),
+            Some(entry) => Ok(Response::json_text(200, entry_text(entry, now))),
             None => Err(Response::problem(404, "not_found", "this peer has no live announcement")),
         }
     }
 
     fn list(&self, request: &Request, now: Instant) -> Result<Response, Response> {
         let page = self.store.list(&list_query(request)?, now);
-        let peers: Vec<Value> = page.entries.iter().map(|(_, entry)| entry_json(entry, now)).collect();
-        let next = page.next.map(|name| name.to_string());
-        Ok(Response::json(200, &json!({ "peers": peers, "next": next })))
+        let mut text = String::from("{\"peers\":[");
+        for (index, (_, entry)) in page.entries.iter().enumerate() {
+            text.push_str(if index == 0 { "" } else { "," });
+            push_entry(&mut text, entry, now);
+        }
+        // Names are written in JSON as they are.
+        let next = page.next.map_or("null".to_owned(), |name| format!("\"{name}\""));
+        Ok(Response::json_text(200, text + "],\"next\":" + &next + "}"))
     }
 
     fn refuse(&self, peer_id: PeerId, refusal: StoreRefusal, now: Instant) -> Response {
@@ -170,7 +176,9 @@ impl Service {
             StoreRefusal::OldSequence { stored } => {
                 members.insert("sequence".to_owned(), stored.into());
                 if let Some(entry) = self.store.by_id(peer_id, now) {
-                    members.insert("stored".to_owned(), entry_json(entry, now));
+                    // What we have just written is JSON.
+                    let stored = serde_json::from_str(&entry_text(entry, now)).unwrap_or_default();
+                    members.insert("stored".to_owned(), stored);
                 }
                 let detail = "this peer has said something later; sign a sequence above the one given here";
                 Response::problem_with(409, "old_sequence", detail, members)
@@ -207,15 +215,6 @@ fn who_am_i(remote: SocketAddr) -> Response {
     let ip = remote.ip().to_canonical();
     let address = SocketAddr::new(ip, remote.port());
     Response::json(200, &json!({ "address": address.to_string(), "ip": ip.to_string() }))
-}
-
-pub(super) fn entry_json(entry: &Entry, now: Instant) -> Value {
-    json!({
-        "statement": entry.signed().statement(),
-        "signature": entry.signed().signature_hex(),
-        "expires_in_ms": entry.expires_in(now).as_millis() as u64,
-        "since_ms": entry.listed_for(now).as_millis() as u64,
-    })
 }
 
 fn not_allowed(allow: &'static str) -> Response {

@@ -43,6 +43,7 @@ fn config() -> DirectoryConfig {
         store,
         connection_count_max: PLENTY,
         connections_per_address_max: PLENTY,
+        watcher_count_max: PLENTY,
         keep_alive_timeout: LONG,
         ..DirectoryConfig::default()
     }

@@ -4,7 +4,7 @@
 //! middle of one has nothing to go on from.
 
 use super::Filter;
-use crate::server::routes::entry_json;
+use crate::server::listing::push_entry;
 use crate::store::{Change, Entry, Logged, Store};
 use landline::PeerId;
 use serde_json::{Value, json};
@@ -31,7 +31,9 @@ impl Words {
 
     /// A peer as it is listed.
     pub(super) fn push_up(&mut self, entry: &Entry, id: Option<u64>) {
-        self.push("up", id, &entry_json(entry, self.now));
+        self.push_head("up", id);
+        push_entry(&mut self.text, entry, self.now);
+        self.text.push_str("\n\n");
     }
 
     /// All up to `id` is told.
@@ -94,12 +96,17 @@ impl Words {
     }
 
     fn push(&mut self, event: &str, id: Option<u64>, body: &Value) {
+        self.push_head(event, id);
         // Writing to a String does not fail. JSON as it is written here has no line ends.
+        let _ = write!(self.text, "{body}\n\n");
+    }
+
+    fn push_head(&mut self, event: &str, id: Option<u64>) {
         let _ = writeln!(self.text, "event: {event}");
         if let Some(id) = id {
             self.push_id(id);
         }
-        let _ = write!(self.text, "data: {body}\n\n");
+        self.text.push_str("data: ");
     }
 
     fn push_id(&mut self, id: u64) {
