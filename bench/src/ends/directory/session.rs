@@ -1,11 +1,13 @@
 //! When the work begins and when it ends, told to a server by a connection of its own: it begins when that is there, ends
-//! when it is shut, and the server answers the end by closing it once it has looked at itself.
+//! when it is shut, and the server answers the end by closing it once it has looked at itself. It is a Unix socket, which
+//! nobody else comes to by mistake.
 
 use super::super::{announce, responder};
 use crate::Failure;
 use crate::work::{Assignment, Ready};
 use std::io::Read;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::{UnixListener, UnixStream};
 
 /// The server's side. Says where `server` is, waits for the beginning and calls `begin`, waits for the end and calls `end`
 /// with what that gave.
@@ -14,8 +16,10 @@ pub(super) fn attend<T, R>(
     begin: impl FnOnce() -> T,
     end: impl FnOnce(T) -> R,
 ) -> Result<R, Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    announce(&Ready { address: server, secret: listener.local_addr()?.to_string() })?;
+    let place = tempfile::tempdir()?;
+    let path = place.path().join("session");
+    let listener = UnixListener::bind(&path)?;
+    announce(&Ready { address: server, secret: path.display().to_string() })?;
     let (mut stream, _) = listener.accept()?;
     let begun = begin();
     await_end(&mut stream)?;
@@ -23,13 +27,12 @@ pub(super) fn attend<T, R>(
 }
 
 /// The client's side.
-pub(super) struct Session(TcpStream);
+pub(super) struct Session(UnixStream);
 
 impl Session {
     /// Tells the responder that it begins.
     pub(super) fn begin(assignment: &Assignment) -> Result<Session, Failure> {
-        let address: SocketAddr = responder(assignment)?.secret.parse()?;
-        Ok(Session(TcpStream::connect(address)?))
+        Ok(Session(UnixStream::connect(&responder(assignment)?.secret)?))
     }
 
     /// Tells it that this is the end, and waits until it has taken note.
@@ -39,7 +42,7 @@ impl Session {
     }
 }
 
-fn await_end(stream: &mut TcpStream) -> Result<(), Failure> {
+fn await_end(stream: &mut UnixStream) -> Result<(), Failure> {
     match stream.read(&mut [0])? {
         0 => Ok(()),
         _ => Err("nothing is said here but by coming and going".into()),
