@@ -226,13 +226,7 @@ impl Watch {
     }
 
     /// Writes what is to be told next into the empty `output`: at most one piece of about `WATCH_PIECE_LEN`.
-    pub(super) fn poll(
-        &mut self,
-        output: &mut BytesMut,
-        watchers: &mut Watchers,
-        store: &Store,
-        now: Instant,
-    ) -> Step {
+    pub(super) fn poll(&mut self, output: &mut BytesMut, watchers: &mut Watchers, store: &Store, now: Instant) -> Step {
         let step = loop {
             match &self.stage {
                 Stage::Snapshot { .. } => {
