@@ -458,21 +458,20 @@ fn a_stream_that_is_none_is_lost_and_tried_again() {
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 42\r\n\r\n\
          {\"code\":\"too_many_watchers\",\"detail\":\"no\"}"
             .to_owned(),
-        stream("event: ready\nid: 7-1\ndata: {\"count\":0}\n\n"),
     ];
-    let count = answers.len() - 1;
-    let mut watch = liar(answers.to_vec()).watch(WatchFilter::default());
+    let ready = stream("event: ready\nid: 7-1\ndata: {\"count\":0}\n\n");
     let mut memory = SequenceMemory::new();
-    for index in 0..count {
+    for answer in answers {
+        let mut watch = liar(vec![answer.clone(), ready.clone()]).watch(WatchFilter::default());
         match next(&mut watch, &mut memory) {
-            WatchEvent::Lost { error: ClientError::Http { .. }, .. } if index < count - 1 => {}
-            WatchEvent::Lost { error: ClientError::Refused(refusal), .. } if index == count - 1 => {
-                assert_eq!(refusal.code, "too_many_watchers");
+            WatchEvent::Lost { error: ClientError::Refused(refusal), .. } => {
+                assert!(answer.contains(" 503 ") && refusal.code == "too_many_watchers", "{answer}");
             }
-            other => panic!("{index}: {other:?}"),
+            WatchEvent::Lost { error: ClientError::Http { .. }, .. } => assert!(!answer.contains(" 503 "), "{answer}"),
+            other => panic!("{answer}: {other:?}"),
         }
+        assert!(matches!(next(&mut watch, &mut memory), WatchEvent::Ready), "{answer}");
     }
-    assert!(matches!(next(&mut watch, &mut memory), WatchEvent::Ready));
 }
 
 #[test]
