@@ -312,6 +312,7 @@ impl Protocol for Server {
         self.roster.leave(seat.order);
         if seat.http.has_watched() {
             self.service.watchers.leave(seat.http.address());
+            tracing::debug!(watchers_left = self.service.watchers.count(), "a watcher has gone");
         }
     }
 

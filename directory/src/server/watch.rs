@@ -236,10 +236,10 @@ impl Watch {
                 }
                 Stage::Changes { cursor, .. } if !store.changes().reaches(*cursor) => break Step::End,
                 Stage::Changes { cursor, .. } if *cursor < store.changes().revision() => {
-                    self.poll_changes(*cursor, output, watchers, store, now);
+                    self.poll_changes(output, watchers, store, now);
                 }
-                Stage::Changes { cursor, is_ready } => {
-                    self.poll_quiet(*cursor, *is_ready, output, watchers.instance, store, now);
+                Stage::Changes { .. } => {
+                    self.poll_quiet(output, Words::new(watchers.instance, now), store.count());
                     if output.is_empty() {
                         return Step::UpToDate;
                     }
@@ -298,42 +298,26 @@ impl Watch {
         matches!(self.stage, Stage::Changes { .. })
     }
 
-    fn poll_changes(
-        &mut self,
-        start: u64,
-        output: &mut BytesMut,
-        watchers: &mut Watchers,
-        store: &Store,
-        now: Instant,
-    ) {
+    fn poll_changes(&mut self, output: &mut BytesMut, watchers: &mut Watchers, store: &Store, now: Instant) {
+        let Stage::Changes { cursor, is_ready } = self.stage else { return };
         let own;
         let piece = match &self.filter {
-            None => watchers.share(start, store, now),
+            None => watchers.share(cursor, store, now),
             Some(filter) => {
-                own = Piece::collect(start, Some(filter), watchers.instance, store, now);
+                own = Piece::collect(cursor, Some(filter), watchers.instance, store, now);
                 &own
             }
         };
         self.put(&piece.text, output);
         self.last_id = piece.last_id.or(self.last_id);
-        if let Stage::Changes { cursor, .. } = &mut self.stage {
-            *cursor = piece.end;
-        }
+        self.stage = Stage::Changes { cursor: piece.end, is_ready };
     }
 
     /// All that has changed is told.
-    fn poll_quiet(
-        &mut self,
-        cursor: u64,
-        is_ready: bool,
-        output: &mut BytesMut,
-        instance: u64,
-        store: &Store,
-        now: Instant,
-    ) {
-        let mut words = Words::new(instance, now);
+    fn poll_quiet(&mut self, output: &mut BytesMut, mut words: Words, listed_count: usize) {
+        let Stage::Changes { cursor, is_ready } = self.stage else { return };
         if !is_ready {
-            words.push_ready(cursor, store.count());
+            words.push_ready(cursor, listed_count);
         } else if self.is_beat_due {
             // A filter may have let nothing through: the client still goes on from here.
             words.push_beat((self.last_id != Some(cursor)).then_some(cursor));
