@@ -214,7 +214,7 @@ pub fn play(case: &'static str, pair: Pair, setup: &Setup, rounds: usize) -> Res
 /// A short run, to warm up and to find how much work fills a measurement.
 fn calibrate(contestant: &mut Contestant, setup: &Setup) -> Result<(), Failure> {
     let Contestant::Ends(stack, work, build) = contestant else { return Ok(()) };
-    if matches!(work, Work::Idle { .. }) {
+    if matches!(work, Work::Idle { .. } | Work::IdleWatch { .. }) {
         return Ok(());
     }
     let report = measure(program(setup, *build)?, setup, *stack, *work, setup.length + GRACE)?.initiator;

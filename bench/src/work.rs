@@ -121,6 +121,18 @@ pub enum Work {
         /// Requests, once they are made.
         count: u64,
     },
+    /// Watchers of the directory, all told of each change.
+    Notify {
+        /// Watchers.
+        watcher_count: usize,
+        /// Changes.
+        count: u64,
+    },
+    /// Watchers of the directory that are told nothing.
+    IdleWatch {
+        /// Watchers.
+        watcher_count: usize,
+    },
     /// Renewals that were signed before, over some connections that stay.
     Announce {
         /// Peers that renew in turn.
@@ -141,8 +153,10 @@ impl Work {
             | Work::FanIn { count, .. }
             | Work::Handshake { count, .. }
             | Work::LookUp { count, .. }
+            | Work::Notify { count, .. }
             | Work::Announce { count, .. } => count,
             Work::Idle { link_count } => link_count as u64,
+            Work::IdleWatch { watcher_count } => watcher_count as u64,
         }
     }
 
@@ -157,8 +171,9 @@ impl Work {
             | Work::FanIn { count, .. }
             | Work::Handshake { count, .. }
             | Work::LookUp { count, .. }
+            | Work::Notify { count, .. }
             | Work::Announce { count, .. } => *count = new.max(1),
-            Work::Idle { .. } => {}
+            Work::Idle { .. } | Work::IdleWatch { .. } => {}
         }
         self
     }
@@ -171,7 +186,7 @@ impl Work {
             | Work::LoadedEcho { message_len, .. }
             | Work::EchoBesideIdle { message_len, .. }
             | Work::FanIn { message_len, .. } => message_len,
-            Work::Idle { .. } | Work::Handshake { .. } | Work::LookUp { .. } | Work::Announce { .. } => 0,
+            _ => 0,
         }
     }
 }

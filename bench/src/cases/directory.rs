@@ -12,6 +12,12 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const PEER_COUNT: usize = 1_000;
+/// Watchers that are told of a change, and what is held of the slowest hundredth of them.
+const WATCHER_COUNT: usize = 1_000;
+const NOTIFY_HELD_US: f64 = 20_000.0;
+/// Watchers that are told nothing, and what is held of the memory of each.
+const IDLE_WATCHER_COUNT: usize = 4_000;
+const IDLE_WATCHER_HELD_LEN: f64 = 8.0 * 1024.0;
 /// Renewals of the run that tells how many to do.
 const FIRST_COUNT: u64 = 2_000;
 /// Signatures verified between two looks at the clock.
@@ -20,6 +26,8 @@ const SLICE_COUNT: u64 = 64;
 pub(super) fn directory() -> Vec<Pair> {
     let look_up = Work::LookUp { peer_count: PEER_COUNT, count: 0 };
     let announce = Work::Announce { peer_count: PEER_COUNT, count: FIRST_COUNT };
+    let notify = Work::Notify { watcher_count: WATCHER_COUNT, count: 20 };
+    let idle = Work::IdleWatch { watcher_count: IDLE_WATCHER_COUNT };
     vec![
         pair("look-up", Metric::RequestRate, look_up, Stack::Directory, Stack::Nginx),
         Pair {
@@ -27,7 +35,15 @@ pub(super) fn directory() -> Vec<Pair> {
             theirs: verification(),
             ..pair("announce", Metric::RequestRate, announce, Stack::Directory, Stack::Nginx)
         },
+        held("1,000 watchers", Metric::LatencyP99, notify, NOTIFY_HELD_US),
+        held("idle watcher", Metric::LinkMemory, idle, IDLE_WATCHER_HELD_LEN),
     ]
+}
+
+/// Beside a figure that nobody measures.
+fn held(detail: &str, metric: Metric, work: Work, figure: f64) -> Pair {
+    let beside = pair(detail, metric, work, Stack::Directory, Stack::Directory);
+    Pair { rival: "held", theirs: Contestant::Figure(figure), ..beside }
 }
 
 /// How often a second the core on which the directory runs verifies statements like those that are announced, and does

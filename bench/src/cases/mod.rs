@@ -50,7 +50,11 @@ pub const CASES: &[Case] = &[
     Case { name: "idle", about: "memory of each of 10,000 idle links", pairs: many::idle },
     Case { name: "idle-cost", about: "64 B round trips beside 10 to 10,000 idle links", pairs: many::idle_cost },
     Case { name: "handshake", about: "processor time of both ends to set a link up", pairs: handshake::handshake },
-    Case { name: "directory", about: "the directory: look-ups and announcements", pairs: directory::directory },
+    Case {
+        name: "directory",
+        about: "look-ups, announcements and watchers of the directory",
+        pairs: directory::directory,
+    },
     Case { name: "null", about: "ours with a cipher that does nothing (builds it first)", pairs: null::null },
 ];
 

@@ -27,9 +27,7 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
         (Work::LoadedEcho { message_len, count }, false) => answer_loaded(assignment, message_len, count),
         (Work::Handshake { count, .. }, true) => dial_all(assignment, count),
         (Work::Handshake { count, .. }, false) => accept_all(assignment, count),
-        (Work::EchoBesideIdle { .. } | Work::Idle { .. } | Work::LookUp { .. } | Work::Announce { .. }, _) => {
-            Err(unsupported(assignment))
-        }
+        _ => Err(unsupported(assignment)),
     }
 }
 

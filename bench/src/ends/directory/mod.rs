@@ -11,6 +11,7 @@ mod nginx;
 mod peers;
 mod serve;
 mod session;
+mod watch;
 
 pub(crate) use peers::Peers;
 
@@ -27,6 +28,11 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
             announce::renew(assignment, peer_count, count)
         }
         (Stack::Directory, Work::Announce { .. }, false) => serve::serve(0),
+        (Stack::Directory, Work::IdleWatch { watcher_count }, true) => watch::rest(assignment, watcher_count),
+        (Stack::Directory, Work::Notify { watcher_count, count }, true) => {
+            watch::follow(assignment, watcher_count, count)
+        }
+        (Stack::Directory, Work::IdleWatch { .. } | Work::Notify { .. }, false) => serve::serve(1),
         _ => Err(unsupported(assignment)),
     }
 }
