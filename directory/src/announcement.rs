@@ -19,14 +19,15 @@
 //! Members that are not in the table are skipped, so that later versions may add some; one of the table given twice is
 //! refused. This file knows no HTTP and no clock.
 
-use crate::json::push_hex;
+use crate::json::{push_hex, unhex};
+use crate::keys::Keys;
 use crate::limits::{
     ADDRESS_COUNT_MAX, LEASE_DEFAULT, NAME_LEN_MAX, NAME_LEN_MIN, SEQUENCE_MAX, SERVICE_COUNT_MAX, SERVICE_LEN_MAX,
     STATEMENT_LEN_MAX,
 };
 use landline::{Identity, PeerId};
 use serde::{Deserialize, Serialize};
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -72,8 +73,8 @@ impl Announcement {
         self.check()?;
         require(self.peer_id == identity.peer_id(), "peer_id is not the identity that signs")?;
         let fields = AnnouncementFields {
-            peer_id: self.peer_id.to_string(),
-            name: self.name.to_string(),
+            peer_id: self.peer_id.to_string().into(),
+            name: self.name.as_str().into(),
             addresses: self.addresses.iter().map(SocketAddr::to_string).collect(),
             services: self.services.clone(),
             sequence: self.sequence,
@@ -140,7 +141,7 @@ impl SignedStatement {
     /// [`StatementError::Malformed`] where the statement is too long or the signature is no hexadecimal.
     pub fn from_parts(statement: String, signature: &str) -> Result<SignedStatement, StatementError> {
         require(statement.len() <= STATEMENT_LEN_MAX, "the statement is longer than 4,096 bytes")?;
-        let signature = decode_hex(signature)
+        let signature = unhex(signature)
             .ok_or(StatementError::Malformed("signature is not 128 lower-case hexadecimal digits".to_owned()))?;
         Ok(SignedStatement { statement: statement.into(), signature })
     }
@@ -177,9 +178,18 @@ impl SignedStatement {
         Ok(announcement)
     }
 
+    /// The same with keys that may be decoded already.
+    pub(crate) fn verify_announcement_by(&self, keys: &mut Keys) -> Result<Announcement, StatementError> {
+        let announcement = self.parse_announcement()?;
+        let bytes = signed_bytes(ANNOUNCE_DOMAIN, &self.statement);
+        let key = keys.key(announcement.peer_id);
+        key.and_then(|key| key.verify(&bytes, &self.signature)).map_err(|_| StatementError::BadSignature)?;
+        Ok(announcement)
+    }
+
     /// Reads an announcement that has been verified before.
     pub(crate) fn parse_announcement(&self) -> Result<Announcement, StatementError> {
-        let fields: AnnouncementFields = parse_object(self.statement.as_bytes())?;
+        let fields: AnnouncementFields<'_> = parse_object(self.statement.as_bytes())?;
         let announcement = Announcement {
             peer_id: parse_peer_id(&fields.peer_id)?,
             name: fields.name.parse().map_err(|error| StatementError::malformed(&error))?,
@@ -313,9 +323,11 @@ struct Envelope {
 }
 
 #[derive(Serialize, Deserialize)]
-struct AnnouncementFields {
-    peer_id: String,
-    name: String,
+struct AnnouncementFields<'a> {
+    #[serde(borrow)]
+    peer_id: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
     addresses: Vec<String>,
     #[serde(default)]
     services: Vec<String>,
@@ -375,22 +387,6 @@ fn check_address(address: SocketAddr) -> Result<(), StatementError> {
     require(!has_scope, "an address must not have a scope, which means nothing elsewhere")?;
     let is_one_host = !address.ip().is_unspecified() && !address.ip().is_multicast() && !is_broadcast;
     require(is_one_host, "an address must be of one host: not unspecified, multicast or broadcast")
-}
-
-fn decode_hex(text: &str) -> Option<[u8; 64]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let mut out = [0; 64];
-    if text.len() != 128 {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]

@@ -2,6 +2,15 @@
 //! everything else goes through `serde_json`, which writes the same.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// What each byte stands for as a digit; 255 where it is none.
+const VALUES: [u8; 256] = {
+    let (mut values, mut value) = ([255; 256], 0);
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 /// Digits of the largest u64.
 const DECIMAL_LEN_MAX: usize = 20;
 
@@ -30,6 +39,20 @@ pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
         out.push(char::from(DIGITS[usize::from(byte >> 4)]));
         out.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
+}
+
+/// What as many lower-case hexadecimal digits as there is room for stand for.
+pub(crate) fn unhex<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
+    if text.len() != 2 * LEN {
+        return None;
+    }
+    let (mut bytes, mut faults) = ([0; LEN], 0);
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = [VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]];
+        faults |= high | low;
+        *byte = high << 4 | low;
+    }
+    (faults < 16).then_some(bytes)
 }
 
 /// Appends a number in decimal digits.
@@ -100,5 +123,9 @@ mod tests {
             assert_eq!(text(|out| push_number(out, number)), number.to_string());
         }
         assert_eq!(text(|out| push_hex(out, &[0x00, 0x0f, 0xa5, 0xff])), "000fa5ff");
+        assert_eq!(unhex("000fa5ff"), Some([0x00, 0x0f, 0xa5, 0xff]));
+        for wrong in ["", "0", "000", "0g", "0A", " 0", "+1", "é"] {
+            assert_eq!(unhex::<1>(wrong), None, "{wrong}");
+        }
     }
 }

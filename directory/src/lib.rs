@@ -42,6 +42,7 @@ mod client;
 pub mod http;
 mod interfaces;
 mod json;
+mod keys;
 pub mod limits;
 mod server;
 mod store;

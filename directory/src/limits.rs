@@ -75,6 +75,8 @@ pub const ANNOUNCEMENTS_PER_ADDRESS_MAX: usize = 1024;
 pub const DEPARTED_COUNT_MAX: usize = 100_000;
 /// The same for one address, so that one host cannot make the directory forget the peers of others.
 pub const DEPARTED_PER_ADDRESS_MAX: usize = 4096;
+/// Sets of two decoded keys that the server keeps for those who renew: four times the peers of a large LAN, 800 KiB.
+pub const KEY_SET_COUNT: usize = 2048;
 /// Leases ended in one turn before connections have theirs: about a millisecond.
 pub const EXPIRY_BUDGET_COUNT: usize = 1024;
 /// Changes that the log for watchers keeps: some 3 MiB; at a hundred renewals a second a watcher may be away for minutes

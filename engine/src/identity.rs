@@ -90,14 +90,42 @@ impl PeerId {
     /// # Errors
     /// [`BadSignature`] if it was not, or if this PeerId is not a public key at all.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
+        self.key()?.verify(message, signature)
+    }
+
+    /// The key behind it, for who checks many signatures of this peer: what there is to do once is a tenth of each check.
+    ///
+    /// # Errors
+    /// [`BadSignature`] if this PeerId is not a public key at all, or one of small order.
+    pub fn key(&self) -> Result<PeerKey, BadSignature> {
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
+        if key.is_weak() { Err(BadSignature) } else { Ok(PeerKey(key)) }
+    }
+}
+
+/// A peer's public key, ready to check signatures.
+#[derive(Clone, Debug)]
+pub struct PeerKey(VerifyingKey);
+
+impl PeerKey {
+    /// Whose it is.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        PeerId(self.0.to_bytes())
+    }
+
+    /// As [`PeerId::verify`].
+    ///
+    /// # Errors
+    /// [`BadSignature`] if the signature was not made by this peer over this message.
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
         let signature = Signature::from_bytes(signature);
         // What `verify_strict` does, by less: it decodes R, which takes a seventh of the time, only to see whether its order
         // is small. Both compare R with the encoding of what it must be, so that R has no other than its canonical one.
-        if key.is_weak() || is_small_order(signature.r_bytes()) {
+        if is_small_order(signature.r_bytes()) {
             return Err(BadSignature);
         }
-        key.verify(message, &signature).map_err(|_| BadSignature)
+        self.0.verify(message, &signature).map_err(|_| BadSignature)
     }
 }
 
@@ -127,8 +155,10 @@ impl FromStr for PeerId {
     type Err = PeerIdParseError;
 
     fn from_str(text: &str) -> Result<PeerId, PeerIdParseError> {
+        // All at once first, which is quicker than one by one.
+        let is_plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
         let strange = |c: &char| !matches!(c, 'a'..='z' | '2'..='7');
-        if let Some((index, found)) = text.chars().enumerate().find(|(_, c)| strange(c)) {
+        if !is_plain && let Some((index, found)) = text.chars().enumerate().find(|(_, c)| strange(c)) {
             return Err(PeerIdParseError::Character { index, found });
         }
         let found_len = text.len();

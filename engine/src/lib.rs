@@ -53,7 +53,7 @@ pub use error::{CloseReason, Error, Goodbye, Misuse, PeerFault, SendError, Side,
 pub use event::{Batch, DialId, Event, LinkId, Undelivered};
 pub use frame::{ChannelId, Priority};
 pub use handshake::{Local, Peer, Role};
-pub use identity::{Identity, PeerId};
+pub use identity::{BadSignature, Identity, PeerId, PeerKey};
 pub use link::Link;
 pub use links::{Dial, Links};
 pub use session::{Input, Session};

@@ -9,6 +9,7 @@ use super::page;
 use super::watch::Watchers;
 use crate::announcement::{Name, SignedStatement, StatementError};
 use crate::http::{ContentType, Method, Request, Response};
+use crate::keys::Keys;
 use crate::limits::{PAGE_COUNT_DEFAULT, PAGE_COUNT_MAX, RETRY_AFTER};
 use crate::store::{Announced, Query, Store, StoreRefusal};
 use landline::PeerId;
@@ -21,6 +22,7 @@ pub(super) struct Service {
     pub(super) store: Store,
     pub(super) watchers: Watchers,
     dates: DateClock,
+    keys: Keys,
     jitter: u64,
     is_draining: bool,
 }
@@ -57,7 +59,14 @@ impl<'a> Route<'a> {
 
 impl Service {
     pub(super) fn new(store: Store, watchers: Watchers, jitter_seed: u64) -> Service {
-        Service { store, watchers, dates: DateClock::default(), jitter: jitter_seed, is_draining: false }
+        Service {
+            store,
+            watchers,
+            dates: DateClock::default(),
+            keys: Keys::default(),
+            jitter: jitter_seed,
+            is_draining: false,
+        }
     }
 
     /// The answer to `request`, which came from `remote`.
@@ -105,7 +114,7 @@ impl Service {
         now: Instant,
     ) -> Result<Response, Response> {
         let (peer_id, signed) = read_envelope(id, request)?;
-        let announcement = signed.verify_announcement().map_err(refuse_statement)?;
+        let announcement = signed.verify_announcement_by(&mut self.keys).map_err(refuse_statement)?;
         check_path(peer_id, announcement.peer_id)?;
         let source = remote.ip().to_canonical();
         if !source.is_loopback() && announcement.addresses.iter().any(|address| address.ip().is_loopback()) {
