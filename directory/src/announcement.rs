@@ -154,6 +154,11 @@ impl SignedStatement {
         &self.statement
     }
 
+    /// The signature.
+    pub(crate) fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+
     /// The signature as an envelope has it.
     pub fn signature_hex(&self) -> String {
         use fmt::Write;

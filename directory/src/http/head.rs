@@ -4,7 +4,8 @@
 //! open: one Host, one way of saying how long the body is, one meaning for each field that decides about the connection.
 
 use super::body::Framing;
-use super::target::{Target, is_digits, is_host};
+use super::host::{Host, Origin};
+use super::target::{Target, is_digits};
 use super::{HttpError, HttpError as E};
 use crate::limits::{BODY_LEN_MAX, HEADER_COUNT_MAX, TARGET_LEN_MAX};
 
@@ -85,6 +86,9 @@ pub(super) struct Head {
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     pub(super) content_type: ContentType,
+    pub(super) host: Host,
+    pub(super) origin: Origin,
+    pub(super) if_none_match: Option<String>,
 }
 
 impl Head {
@@ -95,8 +99,11 @@ impl Head {
         for header in parse_fields(bytes, &mut storage)? {
             fields.add(header.name, header.value)?;
         }
-        fields.check_host(line.version)?;
+        let host = fields.host(line.version)?;
         Ok(Head {
+            host: line.target.host().cloned().unwrap_or(host),
+            origin: fields.origin(&line.target),
+            if_none_match: fields.if_none_match.take(),
             framing: fields.framing(line.version)?,
             keep_alive: fields.keep_alive(line.version)?,
             expects_continue: fields.expects_continue(line.version)?,
@@ -133,6 +140,9 @@ struct Fields<'a> {
     expect: Option<&'a str>,
     content_type: Option<&'a str>,
     is_compressed: bool,
+    origin: Option<&'a str>,
+    /// All If-None-Match lines: they form one list.
+    if_none_match: Option<String>,
 }
 
 impl<'a> Fields<'a> {
@@ -158,19 +168,30 @@ impl<'a> Fields<'a> {
             set_once(&mut self.expect, value, E::new(417, "only Expect: 100-continue is understood"))
         } else if named("content-type") {
             set_once(&mut self.content_type, value, E::bad("there is more than one Content-Type field"))
+        } else if named("origin") {
+            set_once(&mut self.origin, value, E::bad("there is more than one Origin field, or it is no origin"))
+        } else if named("if-none-match") {
+            let text = ascii(value).ok_or(E::bad("If-None-Match is not text"))?;
+            self.if_none_match = Some(self.if_none_match.take().map_or(text.to_owned(), |before| before + "," + text));
+            Ok(())
         } else {
             self.is_compressed |= named("content-encoding") && !value.eq_ignore_ascii_case(b"identity");
             Ok(())
         }
     }
 
-    fn check_host(&self, version: Version) -> Result<(), HttpError> {
+    fn host(&self, version: Version) -> Result<Host, HttpError> {
         match self.host {
-            Some(host) if is_host(host) => Ok(()),
-            Some(_) => Err(E::bad("Host is not a host name or address with an optional port")),
-            None if version == Version::Http10 => Ok(()),
+            Some(host) => Host::parse(host).ok_or(E::bad("Host is not a host name or address with an optional port")),
+            None if version == Version::Http10 => Ok(Host::Absent),
             None => Err(E::bad("HTTP/1.1 requests have a Host field")),
         }
+    }
+
+    fn origin(&self, target: &Target) -> Origin {
+        // No browser writes an absolute target to a server that is no proxy.
+        let host = self.host.filter(|_| target.host().is_none());
+        self.origin.map_or(Origin::Absent, |origin| Origin::of(origin, host))
     }
 
     /// RFC 9112 section 6.3, with nothing forgiven.

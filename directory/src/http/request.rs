@@ -7,7 +7,7 @@ use super::body::BodyReader;
 use super::head::{ContentType, Head, Method, RequestLine, Version};
 use super::lines::{LineFault, Lines};
 use super::target::Target;
-use super::{Framing, HttpError, HttpError as E};
+use super::{Framing, Host, HttpError, HttpError as E, Origin};
 use crate::limits::{BODY_LEN_MAX, HEAD_LEN_MAX, METHOD_AND_VERSION_LEN_MAX, TARGET_LEN_MAX};
 use bytes::{Buf, BytesMut};
 
@@ -24,6 +24,12 @@ pub struct Request {
     pub keep_alive: bool,
     /// What the body is said to be.
     pub content_type: ContentType,
+    /// Whom it is meant for.
+    pub host: Host,
+    /// Which site a browser sent it from.
+    pub origin: Origin,
+    /// The field If-None-Match: the entity tags of what the client has.
+    pub if_none_match: Option<String>,
     /// The body, without its framing; at most 16 KiB.
     pub body: Vec<u8>,
 }
@@ -157,6 +163,9 @@ fn finish((head, body): (Head, BodyReader)) -> Request {
         version: head.line.version,
         keep_alive: head.keep_alive,
         content_type: head.content_type,
+        host: head.host,
+        origin: head.origin,
+        if_none_match: head.if_none_match,
         body: body.into_body(),
     }
 }

@@ -23,6 +23,11 @@ impl Response {
         Response { status, content_type, fields: Vec::new(), body: body.into() }
     }
 
+    /// Nothing but time has passed since the answer that the client has, whose entity tag is `tag`.
+    pub fn not_modified(tag: String) -> Response {
+        Response::new(304, "", Vec::new()).with_field("ETag", tag)
+    }
+
     /// JSON.
     pub fn json(status: u16, value: &Value) -> Response {
         Response::new(status, "application/json", value.to_string())
@@ -72,9 +77,14 @@ impl Response {
         head.push_str("HTTP/1.1 ");
         push_pair(&mut head, &self.status.to_string(), " ", reason_phrase(self.status));
         push_pair(&mut head, "Date", ": ", date);
-        push_pair(&mut head, "Content-Type", ": ", self.content_type);
-        push_pair(&mut head, "Content-Length", ": ", &self.body.len().to_string());
-        push_pair(&mut head, "Cache-Control", ": ", "no-store");
+        if self.status != 304 {
+            // Of a 304 they would speak about the answer that it stands for (RFC 9110 section 15.4.5).
+            push_pair(&mut head, "Content-Type", ": ", self.content_type);
+            push_pair(&mut head, "Content-Length", ": ", &self.body.len().to_string());
+        }
+        // What has an entity tag may be kept, and is asked about each time.
+        let has_tag = self.fields.iter().any(|(name, _)| *name == "ETag");
+        push_pair(&mut head, "Cache-Control", ": ", if has_tag { "no-cache" } else { "no-store" });
         push_pair(&mut head, "X-Content-Type-Options", ": ", "nosniff");
         for (name, value) in &self.fields {
             push_pair(&mut head, name, ": ", value);
@@ -130,6 +140,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
+        304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
@@ -140,6 +151,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

@@ -4,7 +4,7 @@
 //! bytes, up to a limit. Every phase has an absolute deadline: a byte now and then buys no time.
 
 use super::routes::Service;
-use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Response, Tail, Version};
+use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Tail, Version};
 use crate::limits::{ANSWER_BUDGET_COUNT, OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
 use bytes::{Buf, BytesMut};
 use landline::reactor::{Outbox, SocketEnd, Transmit};
@@ -26,6 +26,8 @@ pub(super) struct HttpConnection {
     parser: RequestParser,
     /// Received and not yet understood: an incomplete head, or requests that wait for their turn.
     backlog: BytesMut,
+    /// Requests answered so far.
+    request_count: usize,
     /// Answers that are not in the outbox yet.
     output: BytesMut,
     /// Requests that may still be answered in the turn at this instant.
@@ -61,6 +63,7 @@ impl HttpConnection {
             remote,
             parser: RequestParser::new(),
             backlog: BytesMut::new(),
+            request_count: 0,
             output: BytesMut::new(),
             ration: (now, ANSWER_BUDGET_COUNT),
             is_rationed: false,
@@ -122,7 +125,9 @@ impl HttpConnection {
         if is_out {
             self.output = BytesMut::new();
         }
-        let is_last = self.is_ending || (self.has_eof && !self.is_rationed) || service.is_draining();
+        // A request that has begun to come when the server stops is still answered, if it comes in time.
+        let is_stopped = service.is_draining() && !self.has_begun();
+        let is_last = self.is_ending || (self.has_eof && !self.is_rationed) || is_stopped;
         if !outbox.is_empty() || is_last {
             self.response_since = Some(now);
         } else if self.response_since.take().is_some() {
@@ -141,8 +146,7 @@ impl HttpConnection {
         if self.response_since.is_some() {
             return Err(HttpEnd::SlowReader);
         }
-        let has_begun = !self.backlog.is_empty() || self.parser.is_in_body();
-        if self.request_since.is_none() || !has_begun {
+        if self.request_since.is_none() || !self.has_begun() {
             return Err(HttpEnd::Idle);
         }
         self.refuse(HttpError::new(408, "the request took too long to arrive"), service, now);
@@ -165,6 +169,11 @@ impl HttpConnection {
     /// Whether requests wait for `poll_transmit` in the next turn.
     pub(super) fn is_rationed(&self) -> bool {
         self.is_rationed
+    }
+
+    /// Whether part of a request is there.
+    fn has_begun(&self) -> bool {
+        !self.backlog.is_empty() || self.parser.is_in_body()
     }
 
     fn answer_backlog(&mut self, service: &mut Service, now: Instant) -> bool {
@@ -214,28 +223,22 @@ impl HttpConnection {
 
     fn respond(&mut self, request: &Request, service: &mut Service, now: Instant) {
         let response = service.answer(request, self.remote, now);
-        self.is_ending = !request.keep_alive || service.is_draining();
+        self.request_count += 1;
+        self.is_ending = !request.keep_alive || service.ends_after(self.request_count);
         let connection = match request.version {
             _ if self.is_ending => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         };
-        tracing::debug!(
-            remote = %self.remote,
-            method = ?request.method,
-            path = request.target.path(),
-            status = response.status(),
-            "answered"
-        );
         let tail = Tail { connection, omit_body: request.method == Method::Head };
         response.write(&mut self.output, service.date(now), tail);
     }
 
     /// Answers what could not be understood; the connection ends with it.
     fn refuse(&mut self, error: HttpError, service: &mut Service, now: Instant) {
-        tracing::debug!(remote = %self.remote, %error, "refused");
+        let response = service.refuse_request(error, self.remote);
         let tail = Tail { connection: Persistence::Close, omit_body: false };
-        Response::from(error).write(&mut self.output, service.date(now), tail);
+        response.write(&mut self.output, service.date(now), tail);
         self.is_ending = true;
         self.backlog = BytesMut::new();
         self.response_since = Some(now);

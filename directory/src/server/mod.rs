@@ -5,19 +5,23 @@
 
 mod connection;
 mod date;
+mod metrics;
 mod page;
+mod rate;
 mod roster;
 mod routes;
 
 use crate::interfaces;
 use crate::limits::{
-    CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT,
-    RESPONSE_TIMEOUT, STOP_TIMEOUT,
+    ANNOUNCEMENT_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX,
+    EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT,
+    STOP_TIMEOUT,
 };
 use crate::store::{Store, StoreConfig};
 use bytes::BytesMut;
 use connection::{HttpConnection, HttpEnd, Patience};
 use landline::reactor::{Outbox, Protocol, Reactor, ReactorConfig, Token, Transmit, Turn, Wake};
+use metrics::Limit;
 use roster::Roster;
 use routes::Service;
 use std::io;
@@ -27,15 +31,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bounds of a directory.
-#[derive(Clone, Copy, Debug)]
+/// What an operator decides about a directory: by what names it is reached, and its bounds.
+#[derive(Clone, Debug)]
 pub struct DirectoryConfig {
     /// Bounds of what is stored.
     pub store: StoreConfig,
+    /// The names under which it is reached. Requests for another are refused; IP addresses and `localhost` are always
+    /// taken. Without port.
+    pub host_names: Vec<String>,
     /// Connections in all; the one that was quiet longest makes room for a new one.
     pub connection_count_max: usize,
     /// Connections of one address, likewise.
     pub connections_per_address_max: usize,
+    /// Requests of one connection; with the answer to the last it is closed.
+    pub requests_per_connection_max: usize,
+    /// Announcements and withdrawals of one address in a second, over time; `u32::MAX` lifts the limit.
+    pub announcements_per_second_max: u32,
+    /// The same at once.
+    pub announcement_burst_max: u32,
+    /// Whether this host's own loopback addresses announce as often as they like.
+    pub spares_loopback: bool,
     /// How long a request may take to arrive.
     pub request_timeout: Duration,
     /// How long an answer may take to be read.
@@ -48,8 +63,13 @@ impl Default for DirectoryConfig {
     fn default() -> DirectoryConfig {
         DirectoryConfig {
             store: StoreConfig::default(),
+            host_names: Vec::new(),
             connection_count_max: CONNECTION_COUNT_MAX,
             connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
+            announcements_per_second_max: ANNOUNCEMENTS_PER_SECOND_MAX,
+            announcement_burst_max: ANNOUNCEMENT_BURST_MAX,
+            spares_loopback: false,
             request_timeout: REQUEST_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
             keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
@@ -74,7 +94,6 @@ impl Directory {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let server = Server::new(config, u64::from_le_bytes(seed), stop.clone());
         let reactor_config = ReactorConfig {
             // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
             connection_count_max: config.connection_count_max.saturating_mul(2).saturating_add(64),
@@ -83,6 +102,7 @@ impl Directory {
             linger: STOP_TIMEOUT,
             ..ReactorConfig::default()
         };
+        let server = Server::new(config, u64::from_le_bytes(seed), stop.clone());
         let mut reactor = Reactor::new(server, reactor_config)?;
         let address = reactor.bind_listener(address)?;
         let directory = Directory { address, stop, wake: reactor.wake() };
@@ -127,7 +147,7 @@ impl DirectoryLoop {
     /// Those of the poll; what befalls one connection ends that connection only.
     pub fn run(mut self) -> io::Result<()> {
         while !self.reactor.protocol().is_stopping() {
-            self.reactor.turn(None)?;
+            self.turn(None)?;
         }
         self.reactor.close_listeners();
         let deadline = Instant::now() + STOP_TIMEOUT;
@@ -136,8 +156,15 @@ impl DirectoryLoop {
             if left.is_zero() || self.reactor.protocol().roster.len() == 0 {
                 return Ok(());
             }
-            self.reactor.turn(Some(left))?;
+            self.turn(Some(left))?;
         }
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.reactor.turn(timeout)?;
+        let stats = self.reactor.stats();
+        self.reactor.protocol_mut().service.metrics.reactor = stats;
+        Ok(())
     }
 }
 
@@ -211,8 +238,7 @@ impl Server {
             response: config.response_timeout,
             keep_alive: config.keep_alive_timeout,
         };
-        // The jitter's generator must not start at 0.
-        let service = Service::new(Store::new(config.store), jitter_seed | 1);
+        let service = Service::new(Store::new(config.store), &config, jitter_seed);
         Server { service, roster: Roster::default(), config, patience, stop }
     }
 
@@ -233,8 +259,11 @@ impl Protocol for Server {
         let is_crowded = self.roster.count_of(address) >= self.config.connections_per_address_max;
         if is_crowded || self.roster.len() >= self.config.connection_count_max {
             let victim = self.roster.take_oldest(is_crowded.then_some(address))?;
+            let limit = if is_crowded { Limit::ConnectionsPerAddress } else { Limit::Connections };
+            self.service.metrics.count_limit(limit);
             turn.close(victim);
         }
+        self.service.metrics.connection_count += 1;
         let http = HttpConnection::new(remote, self.patience, turn.now());
         Some(Seat { http, order: self.roster.enter(token, address) })
     }
@@ -285,6 +314,12 @@ impl Protocol for Server {
     fn closed(&mut self, _token: Token, seat: Seat, reason: HttpEnd, _turn: &mut Turn) {
         tracing::debug!(%reason, "connection ended");
         self.roster.leave(seat.order);
+        self.service.metrics.connection_count -= 1;
+        match reason {
+            HttpEnd::SlowReader => self.service.metrics.count_limit(Limit::ResponseTime),
+            HttpEnd::Overrun => self.service.metrics.count_limit(Limit::PipelineLen),
+            HttpEnd::Idle | HttpEnd::Socket(_) => {}
+        }
     }
 
     fn drain_commands(&mut self, turn: &mut Turn) {
@@ -305,7 +340,8 @@ impl Protocol for Server {
     }
 
     fn handle_timer(&mut self, turn: &mut Turn) {
-        self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+        let count = self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+        self.service.metrics.expired_count += count as u64;
     }
 }
 

@@ -7,7 +7,7 @@
 mod departed;
 mod list;
 
-pub(crate) use list::Query;
+pub(crate) use list::{Page, Query};
 
 use crate::announcement::{Announcement, Name, SignedStatement, Withdrawal};
 use crate::limits::{
@@ -170,6 +170,16 @@ impl Store {
             count += 1;
         }
         count
+    }
+
+    /// Announcements that are listed, those included whose lease has ended just now.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn disk_len(&self) -> u64 {
+        0
     }
 
     /// When the next announcement ends.
