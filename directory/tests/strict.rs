@@ -28,7 +28,8 @@ fn a_name_that_the_operator_did_not_give_is_refused_and_an_address_never() {
     for host in ["127.0.0.1", "127.0.0.1:8600", "192.0.2.9", "[::1]", "[2001:db8::1]:80", "localhost", "LOCALHOST:1"] {
         assert_eq!(status("/v1/peers", host), 200, "{host}");
     }
-    for host in ["evil.example", "evil.example:8600", "a", "localhost.evil.example", "127.0.0.1.evil.example", "127.1"] {
+    for host in ["evil.example", "evil.example:8600", "a", "localhost.evil.example", "127.0.0.1.evil.example", "127.1"]
+    {
         assert_eq!(status("/v1/peers", host), 421, "{host}");
         assert_eq!(status("/", host), 421, "{host}");
     }
@@ -73,11 +74,8 @@ fn another_site_may_change_nothing_and_is_told_nothing() {
 
 #[test]
 fn an_address_that_announces_too_often_is_told_when_to_come_again() {
-    let config = DirectoryConfig {
-        announcements_per_second_max: 2,
-        announcement_burst_max: 3,
-        ..DirectoryConfig::default()
-    };
+    let config =
+        DirectoryConfig { announcements_per_second_max: 2, announcement_burst_max: 3, ..DirectoryConfig::default() };
     let running = start(config);
     for sequence in 1..=3 {
         assert!(put(&running, 1, "alice", sequence).status < 300);
@@ -169,7 +167,11 @@ fn who_has_an_answer_already_is_told_that_nothing_has_changed() {
     for (path, tag) in paths.iter().zip(&tags) {
         for method in ["GET", "HEAD"] {
             let reply = again(path, method, tag);
-            assert_eq!((reply.status, reply.body.as_str(), reply.field("ETag")), (304, "", Some(tag.as_str())), "{path}");
+            assert_eq!(
+                (reply.status, reply.body.as_str(), reply.field("ETag")),
+                (304, "", Some(tag.as_str())),
+                "{path}"
+            );
             assert!(reply.field("Content-Length").is_none() && reply.field("Content-Type").is_none(), "{}", reply.head);
         }
         assert_eq!(again(path, "GET", "W/\"y\"").status, 200);

@@ -20,7 +20,7 @@ pub enum Method {
     Put,
     /// DELETE
     Delete,
-    /// POST, OPTIONS, PATCH, CONNECT, TRACE: known, and not used by any resource here.
+    /// POST, OPTIONS, PATCH, QUERY, CONNECT, TRACE: known, and not used by any resource here.
     Other,
 }
 
@@ -273,7 +273,7 @@ fn parse_method(text: &str) -> Result<Method, HttpError> {
         "HEAD" => Ok(Method::Head),
         "PUT" => Ok(Method::Put),
         "DELETE" => Ok(Method::Delete),
-        "POST" | "OPTIONS" | "PATCH" | "CONNECT" | "TRACE" => Ok(Method::Other),
+        "POST" | "OPTIONS" | "PATCH" | "QUERY" | "CONNECT" | "TRACE" => Ok(Method::Other),
         _ => Err(E::new(501, "the method is unknown; GET, HEAD, PUT and DELETE are used here")),
     }
 }

@@ -197,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn no_byte_of_a_head_is_looked_at_twice_however_it_is_cut() {
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", "Host: a\r\n".repeat(2000));
+        let (mut parser, mut input) = (RequestParser::new(), BytesMut::new());
+        let mut looked_at = 0;
+        for byte in head.as_bytes() {
+            let before = match &parser.state {
+                State::Head { lines, .. } => lines.scanned_len(),
+                _ => break,
+            };
+            input.extend_from_slice(&[*byte]);
+            if parser.poll_request(&mut input).is_err() {
+                break;
+            }
+            let State::Head { lines, .. } = &parser.state else { break };
+            assert_eq!(lines.scanned_len(), input.len(), "the next search begins behind what is here");
+            looked_at += lines.scanned_len() - before;
+        }
+        assert_eq!(looked_at, crate::limits::HEAD_LEN_MAX, "each byte up to the limit once");
+    }
+
+    #[test]
     fn nothing_is_taken_after_an_error() {
         let mut parser = RequestParser::new();
         let mut input = BytesMut::from(&b"GET / HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"[..]);

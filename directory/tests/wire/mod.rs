@@ -53,7 +53,12 @@ pub(crate) struct Reply {
 impl Reply {
     /// The value of a header field.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).filter_map(|line| line.split_once(": ")).find(|(other, _)| *other == name).map(|(_, value)| value)
+        self.head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .find(|(other, _)| *other == name)
+            .map(|(_, value)| value)
     }
 
     pub(crate) fn json(&self) -> Value {

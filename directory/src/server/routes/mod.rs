@@ -22,8 +22,8 @@ use guard::Guard;
 use problem::Problem;
 use std::net::SocketAddr;
 use std::time::Instant;
-pub(super) use table::{OPERATIONS, Operation};
 use table::Route;
+pub(super) use table::{OPERATIONS, Operation};
 use tag::Tags;
 
 /// The description of all of it for programs; a test compares it with the table.
