@@ -9,6 +9,7 @@
 //! | run a directory | [`Directory::bind`], or [`RunningDirectory`] with a thread of its own |
 //! | ask one | [`Client`], with a [`SequenceMemory`] that outlives the program |
 //! | stay announced | [`Announcer`] |
+//! | learn who comes and goes | [`Client::watch`] |
 //! | sign and verify | [`Announcement`], [`Withdrawal`], [`SignedStatement`] |
 //! | parse HTTP strictly, without sockets | [`http`] |
 //!
@@ -49,8 +50,8 @@ pub use announcement::{
     is_service, next_sequence,
 };
 pub use client::{
-    Addresses, Announcer, AnnouncerEvent, AnnouncerPlan, Client, ClientError, DirectoryUrl, Granted, Listed, PeerList,
-    Refusal, SequenceMemory, UrlError,
+    Addresses, Announcer, AnnouncerEvent, AnnouncerPlan, Client, ClientError, DirectoryUrl, DownReason, Granted,
+    Listed, PeerList, Refusal, SequenceMemory, UrlError, Watch, WatchEvent, WatchFilter,
 };
 pub use interfaces::interface_ips;
 pub use server::{Directory, DirectoryConfig, DirectoryLoop, RunningDirectory};

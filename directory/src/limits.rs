@@ -90,6 +90,27 @@ pub const DEPARTED_COUNT_MAX: usize = 100_000;
 pub const DEPARTED_PER_ADDRESS_MAX: usize = 4096;
 /// Leases ended in one turn before connections have theirs: about a millisecond.
 pub const EXPIRY_BUDGET_COUNT: usize = 1024;
+/// Changes that the log for watchers keeps: some 3 MiB; at a hundred renewals a second a watcher may be away for minutes
+/// and go on where it was.
+pub const CHANGE_COUNT_MAX: usize = 16_384;
+/// Watchers at a time, unless configured otherwise, and never more than three quarters of the connections (in all, and of
+/// one address): requests keep the rest.
+pub const WATCHER_COUNT_MAX: usize = 4096;
+/// A watcher's stream is never quiet for longer: a comment says that it is alive. Below the 30 s after which the meanest
+/// middleboxes forget a connection.
+pub const WATCH_BEAT: Duration = Duration::from_secs(15);
+/// Bytes of events after which a piece of a watcher's stream is handed to the socket: a quarter of an outbox, so that the
+/// last piece of one is not much cut; one event more may be in it.
+pub const WATCH_PIECE_LEN: usize = 16 * 1024;
+/// Pieces shared by all watchers in one turn.
+pub const WATCH_SHARED_COUNT_MAX: usize = 16;
+/// Peers looked up at once for a watcher's snapshot: about a piece of usual ones.
+pub const WATCH_PAGE_COUNT: usize = 40;
+/// Changes looked at for one piece: most may be outdated.
+pub const WATCH_SCAN_COUNT_MAX: usize = 1024;
+/// After renewals have gone out, the next that are nothing but renewals wait for so long for each watcher: telling one
+/// takes about 10 us, so renewals take a third of a core at most. All other changes go out at once.
+pub const WATCH_RENEWAL_PAUSE: Duration = Duration::from_micros(20);
 /// What a refused announcer is told to wait when the directory is full.
 pub const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -124,6 +145,20 @@ pub const ANNOUNCE_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Longest pause before announcing again after a failure.
 pub const ANNOUNCE_PAUSE_MAX: Duration = Duration::from_secs(15);
 
+/// Bytes of one line of a watcher's stream: an event of the longest statement, however its JSON is escaped.
+pub const WATCH_LINE_LEN_MAX: usize = 16 * 1024;
+/// Bytes of all data of one event.
+pub const WATCH_EVENT_LEN_MAX: usize = 16 * 1024;
+/// Bytes of an event's id: our own have 37 at most.
+pub const WATCH_ID_LEN_MAX: usize = 64;
+/// A watching client gives a directory up that has been silent for three beats.
+pub const WATCH_SILENCE_MAX: Duration = Duration::from_secs(3 * WATCH_BEAT.as_secs());
+/// Bytes of one chunk of a watcher's stream that a client takes.
+pub const WATCH_CHUNK_LEN_MAX: usize = 1024 * 1024;
+
+const _: () = assert!(WATCH_LINE_LEN_MAX >= 3 * STATEMENT_LEN_MAX + 1024 && WATCH_EVENT_LEN_MAX >= WATCH_LINE_LEN_MAX);
+const _: () = assert!(WATCH_PIECE_LEN + WATCH_EVENT_LEN_MAX < OUTPUT_LEN_HIGH, "any piece fits an empty outbox");
+const _: () = assert!(WATCH_CHUNK_LEN_MAX > WATCH_PIECE_LEN + WATCH_EVENT_LEN_MAX);
 const _: () = assert!(TARGET_LEN_MAX + METHOD_AND_VERSION_LEN_MAX < HEAD_LEN_MAX);
 const _: () = assert!(BODY_LEN_MAX >= 2 * STATEMENT_LEN_MAX + 1024, "any statement fits its envelope");
 const _: () = assert!(PIPELINE_LEN_MAX > HEAD_LEN_MAX + BODY_LEN_MAX, "one whole request always fits");

@@ -64,9 +64,12 @@ pub(crate) enum Command {
     Listen(Listen),
     /// Show who is there
     Peers {
-        /// Print one JSON array
+        /// Print one JSON array; with --watch one JSON object a line
         #[arg(long)]
         json: bool,
+        /// Go on showing who comes and goes, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
     },
     /// Chat: what you type goes to all PEERs, their lines are shown as they come
     Chat {

@@ -224,7 +224,7 @@ fn renewal_pause(granted: &Granted, asked: Duration) -> Duration {
 
 /// Exponential back-off with full jitter, behind the time that the directory asks for, as far as that is within our own
 /// longest pause.
-fn retry_pause(error: &ClientError, failure_count: u32) -> Duration {
+pub(super) fn retry_pause(error: &ClientError, failure_count: u32) -> Duration {
     let longest = ANNOUNCE_PAUSE_MIN.saturating_mul(1 << failure_count.min(16)).min(ANNOUNCE_PAUSE_MAX);
     let asked = match error {
         ClientError::Refused(refusal) => refusal.retry_after.unwrap_or_default().min(ANNOUNCE_PAUSE_MAX),

@@ -1,10 +1,11 @@
-//! One HTTP exchange over a connection of its own: a request out, an answer in, within one absolute time limit.
+//! One HTTP exchange over a connection of its own: a request out, an answer in, within one absolute time limit. A stream of
+//! events is an answer whose body is read bit by bit.
 //!
 //! The answer is read as strictly as the server reads requests: lines end in CR LF, one way of saying how long the body
 //! is, nothing longer than a bound. What the body says is the caller's affair.
 
 use crate::http::{BodyReader, Framing, HttpError, LineFault, Lines, is_digits};
-use crate::limits::{HEAD_LEN_MAX, HEADER_COUNT_MAX, INTERIM_COUNT_MAX, RESPONSE_LEN_MAX};
+use crate::limits::{HEAD_LEN_MAX, HEADER_COUNT_MAX, INTERIM_COUNT_MAX, RESPONSE_LEN_MAX, WATCH_CHUNK_LEN_MAX};
 use bytes::{Buf, BytesMut};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,6 +17,25 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
+}
+
+/// What a request for a stream of events leads to.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// The stream.
+    Stream(EventStream),
+    /// Something else, whole.
+    Answer(Answer),
+}
+
+/// The body of an answer without an end in sight.
+#[derive(Debug)]
+pub(super) struct EventStream {
+    stream: Bounded,
+    /// Received, and the framing not yet undone.
+    input: BytesMut,
+    /// `None`: the stream ends with the connection.
+    chunks: Option<BodyReader>,
 }
 
 /// Why there is none.
@@ -41,15 +61,61 @@ impl From<HttpError> for ExchangeError {
 
 /// Sends `request` to the first of `addresses` that can be reached, and reads the answer.
 pub(super) fn exchange(addresses: &[SocketAddr], request: &[u8], timeout: Duration) -> Result<Answer, ExchangeError> {
+    read_answer(&mut send(addresses, request, timeout)?)
+}
+
+/// The same for a stream of events: the time limit is that of its head.
+pub(super) fn open(addresses: &[SocketAddr], request: &[u8], timeout: Duration) -> Result<Opened, ExchangeError> {
+    let mut stream = send(addresses, request, timeout)?;
+    let mut input = BytesMut::new();
+    let head = read_final_head(&mut stream, &mut input)?;
+    if head.status != 200 || !head.is_event_stream {
+        return read_rest(&mut stream, input, head).map(Opened::Answer);
+    }
+    let chunks = match head.framing {
+        None => None,
+        Some(Framing::Chunked) => Some(BodyReader::new(Framing::Chunked, WATCH_CHUNK_LEN_MAX)?),
+        Some(Framing::Length(_)) => return Err(ExchangeError::Malformed("its stream of events has an end")),
+    };
+    Ok(Opened::Stream(EventStream { stream, input, chunks }))
+}
+
+impl EventStream {
+    /// Waits for the next bytes until `deadline`, which shows as `TimedOut`. There is at least one.
+    pub(super) fn read(&mut self, deadline: Instant) -> Result<Vec<u8>, ExchangeError> {
+        self.stream.deadline = deadline;
+        loop {
+            let is_over = match &mut self.chunks {
+                Some(chunks) => {
+                    let is_over = chunks.handle_input(&mut self.input)?;
+                    let data = chunks.take_body();
+                    if !data.is_empty() {
+                        return Ok(data);
+                    }
+                    is_over
+                }
+                None if !self.input.is_empty() => return Ok(self.input.split().to_vec()),
+                None => false,
+            };
+            if is_over || fill(&mut self.stream, &mut self.input)? == 0 {
+                let what = if is_over { "it has ended the stream" } else { "it hung up" };
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what).into());
+            }
+        }
+    }
+}
+
+fn send(addresses: &[SocketAddr], request: &[u8], timeout: Duration) -> io::Result<Bounded> {
     let deadline = Instant::now() + timeout;
     let mut stream = connect(addresses, deadline)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(left(deadline)?))?;
     stream.write_all(request).map_err(name_timeout)?;
-    read_answer(&mut Bounded { stream, deadline })
+    Ok(Bounded { stream, deadline })
 }
 
 /// A stream whose reads together end at a deadline.
+#[derive(Debug)]
 struct Bounded {
     stream: TcpStream,
     deadline: Instant,
@@ -95,17 +161,26 @@ fn timed_out() -> io::Error {
 /// Reads one answer to its end.
 fn read_answer(stream: &mut impl Read) -> Result<Answer, ExchangeError> {
     let mut input = BytesMut::new();
-    let mut head = read_head(stream, &mut input)?;
+    let head = read_final_head(stream, &mut input)?;
+    read_rest(stream, input, head)
+}
+
+fn read_final_head(stream: &mut impl Read, input: &mut BytesMut) -> Result<ResponseHead, ExchangeError> {
+    let mut head = read_head(stream, input)?;
     // Interim answers announce the real one (RFC 9110 section 15.2); we asked for none, a few are harmless.
     for _ in 0..INTERIM_COUNT_MAX {
         if head.status >= 200 {
             break;
         }
-        head = read_head(stream, &mut input)?;
+        head = read_head(stream, input)?;
     }
     if head.status < 200 {
         return Err(ExchangeError::Malformed("interim answers without end"));
     }
+    Ok(head)
+}
+
+fn read_rest(stream: &mut impl Read, mut input: BytesMut, head: ResponseHead) -> Result<Answer, ExchangeError> {
     let body = match head.framing {
         Some(framing) => {
             let mut reader = BodyReader::new(framing, RESPONSE_LEN_MAX)?;
@@ -148,6 +223,7 @@ fn fill(stream: &mut impl Read, input: &mut BytesMut) -> io::Result<usize> {
 struct ResponseHead {
     status: u16,
     retry_after: Option<Duration>,
+    is_event_stream: bool,
     /// `None`: the body ends with the connection.
     framing: Option<Framing>,
 }
@@ -181,7 +257,7 @@ fn parse_head(bytes: &[u8]) -> Result<ResponseHead, ExchangeError> {
         return Err(FAULT);
     }
     let status = response.code.ok_or(FAULT)?;
-    let (mut length, mut codings, mut retry_after) = (None, None, None);
+    let (mut length, mut codings, mut retry_after, mut is_event_stream) = (None, None, None, false);
     for header in response.headers.iter() {
         let text = std::str::from_utf8(header.value).ok();
         let named = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -189,6 +265,9 @@ fn parse_head(bytes: &[u8]) -> Result<ResponseHead, ExchangeError> {
             return Err(ExchangeError::Malformed("the answer has two lengths"));
         } else if named("transfer-encoding") && codings.replace(text.ok_or(FAULT)?).is_some() {
             return Err(ExchangeError::Malformed("the answer has two transfer encodings"));
+        } else if named("content-type") {
+            let essence = text.and_then(|text| text.split(';').next()).unwrap_or_default();
+            is_event_stream = essence.trim_ascii().eq_ignore_ascii_case("text/event-stream");
         } else if named("retry-after") {
             retry_after = text.filter(|text| is_digits(text)).and_then(|text| text.parse().ok());
         }
@@ -203,7 +282,7 @@ fn parse_head(bytes: &[u8]) -> Result<ResponseHead, ExchangeError> {
         }
         _ => return Err(ExchangeError::Malformed("the length of the answer is not clear")),
     };
-    Ok(ResponseHead { status, retry_after: retry_after.map(Duration::from_secs), framing })
+    Ok(ResponseHead { status, retry_after: retry_after.map(Duration::from_secs), is_event_stream, framing })
 }
 
 #[cfg(test)]

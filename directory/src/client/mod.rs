@@ -6,18 +6,21 @@
 
 mod announcer;
 mod error;
+mod events;
 mod exchange;
 mod memory;
 mod url;
+mod watch;
 
 pub use announcer::{Addresses, Announcer, AnnouncerEvent, AnnouncerPlan};
 pub use error::{ClientError, Refusal};
 pub use memory::SequenceMemory;
 pub use url::{DirectoryUrl, UrlError};
+pub use watch::{DownReason, Watch, WatchEvent, WatchFilter};
 
 use crate::announcement::{Announcement, Name, SignedStatement};
 use crate::limits::{CLIENT_TIMEOUT, LIST_COUNT_MAX, LIST_TIMEOUT, PAGE_COUNT_MAX, PAGE_READ_COUNT_MAX};
-use exchange::{Answer, ExchangeError, exchange};
+use exchange::{Answer, ExchangeError, Opened, exchange, open};
 use landline::PeerId;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -48,6 +51,8 @@ pub struct Listed {
     pub announcement: Announcement,
     /// The directory's word; nobody signed that.
     pub expires_in: Duration,
+    /// Since when the peer has been listed without a gap, as the time from then to now. The directory's word too.
+    pub listed_for: Duration,
 }
 
 /// What a directory lists.
@@ -70,6 +75,9 @@ struct ListedBody {
     statement: String,
     signature: String,
     expires_in_ms: u64,
+    /// Directories of earlier versions do not say.
+    #[serde(default)]
+    since_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -202,8 +210,7 @@ impl Client {
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&SignedStatement>) -> Result<Answer, ClientError> {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.url.authority());
+        let mut request = self.request_head(method, path);
         match body.map(SignedStatement::to_json) {
             Some(json) => {
                 let len = json.len();
@@ -211,12 +218,28 @@ impl Client {
             }
             None => request += "\r\n",
         }
-        let unreachable = |source| ClientError::Unreachable { url: self.url.clone(), source };
-        let addresses = self.url.resolve().map_err(unreachable)?;
-        exchange(&addresses, request.as_bytes(), self.timeout).map_err(|error| match error {
-            ExchangeError::Io(source) => unreachable(source),
+        let exchanged = self.url.resolve().map_err(ExchangeError::Io);
+        let exchanged = exchanged.and_then(|addresses| exchange(&addresses, request.as_bytes(), self.timeout));
+        exchanged.map_err(|error| self.exchange_error(error))
+    }
+
+    /// Asks for a stream of events. `fields` are whole lines of header.
+    fn open_stream(&self, path: &str, fields: &str) -> Result<Opened, ClientError> {
+        let request = self.request_head("GET", path) + fields + "\r\n";
+        let opened = self.url.resolve().map_err(ExchangeError::Io);
+        let opened = opened.and_then(|addresses| open(&addresses, request.as_bytes(), self.timeout));
+        opened.map_err(|error| self.exchange_error(error))
+    }
+
+    fn request_head(&self, method: &str, path: &str) -> String {
+        format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.url.authority())
+    }
+
+    fn exchange_error(&self, error: ExchangeError) -> ClientError {
+        match error {
+            ExchangeError::Io(source) => ClientError::Unreachable { url: self.url.clone(), source },
             ExchangeError::Malformed(what) => self.http_error(what),
-        })
+        }
     }
 
     fn expect<T: for<'a> Deserialize<'a>>(&self, answer: &Answer, statuses: &[u16]) -> Result<T, ClientError> {
@@ -267,7 +290,9 @@ impl Client {
             let what = format!("{} has since announced something newer", announcement.name);
             return Err(dishonest(what));
         }
-        Ok(Listed { announcement, expires_in: Duration::from_millis(body.expires_in_ms) })
+        let (expires_in, listed_for) = (body.expires_in_ms, body.since_ms);
+        let (expires_in, listed_for) = (Duration::from_millis(expires_in), Duration::from_millis(listed_for));
+        Ok(Listed { announcement, expires_in, listed_for })
     }
 
     fn http_error(&self, what: &str) -> ClientError {

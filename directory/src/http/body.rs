@@ -77,6 +77,11 @@ impl BodyReader {
         self.body
     }
 
+    /// What has come of the body since this was asked last. What is taken does not count towards `len_max`.
+    pub(crate) fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
     fn take_data(&mut self, input: &mut BytesMut) -> bool {
         let (left, next) = match &mut self.stage {
             Stage::Length(left) => (left, Stage::Done),

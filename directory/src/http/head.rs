@@ -7,7 +7,7 @@ use super::body::Framing;
 use super::host::{Host, Origin};
 use super::target::{Target, is_digits};
 use super::{HttpError, HttpError as E};
-use crate::limits::{BODY_LEN_MAX, HEADER_COUNT_MAX, TARGET_LEN_MAX};
+use crate::limits::{BODY_LEN_MAX, HEADER_COUNT_MAX, TARGET_LEN_MAX, WATCH_ID_LEN_MAX};
 
 /// A request method (RFC 9110 section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,7 @@ pub(super) struct Head {
     pub(super) host: Host,
     pub(super) origin: Origin,
     pub(super) if_none_match: Option<String>,
+    pub(super) last_event_id: Option<Box<str>>,
 }
 
 impl Head {
@@ -108,6 +109,7 @@ impl Head {
             keep_alive: fields.keep_alive(line.version)?,
             expects_continue: fields.expects_continue(line.version)?,
             content_type: fields.content_type()?,
+            last_event_id: fields.last_event_id.map(Box::from),
             line,
         })
     }
@@ -143,6 +145,7 @@ struct Fields<'a> {
     origin: Option<&'a str>,
     /// All If-None-Match lines: they form one list.
     if_none_match: Option<String>,
+    last_event_id: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -173,6 +176,11 @@ impl<'a> Fields<'a> {
         } else if named("if-none-match") {
             let text = ascii(value).ok_or(E::bad("If-None-Match is not text"))?;
             self.if_none_match = Some(self.if_none_match.take().map_or(text.to_owned(), |before| before + "," + text));
+            Ok(())
+        } else if named("last-event-id") {
+            // What cannot be read, or stands twice, is an id that we never gave.
+            let text = ascii(value).filter(|_| self.last_event_id.is_none());
+            self.last_event_id = Some(text.filter(|text| text.len() <= WATCH_ID_LEN_MAX).unwrap_or(""));
             Ok(())
         } else {
             self.is_compressed |= named("content-encoding") && !value.eq_ignore_ascii_case(b"identity");

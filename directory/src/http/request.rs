@@ -30,6 +30,9 @@ pub struct Request {
     pub origin: Origin,
     /// The field If-None-Match: the entity tags of what the client has.
     pub if_none_match: Option<String>,
+    /// Where a client of a stream of events wants to go on (Last-Event-ID, at most 64 bytes). Empty where it makes no
+    /// sense.
+    pub last_event_id: Option<Box<str>>,
     /// The body, without its framing; at most 16 KiB.
     pub body: Vec<u8>,
 }
@@ -166,6 +169,7 @@ fn finish((head, body): (Head, BodyReader)) -> Request {
         host: head.host,
         origin: head.origin,
         if_none_match: head.if_none_match,
+        last_event_id: head.last_event_id,
         body: body.into_body(),
     }
 }

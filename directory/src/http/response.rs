@@ -1,6 +1,6 @@
 //! Answers, and how they are written.
 //!
-//! Each has a length, so that the connection can go on. Errors are `application/problem+json` (RFC 9457): a code for
+//! Each has a length, so that the connection can go on, but for a stream: what its body is comes later. Errors are `application/problem+json` (RFC 9457): a code for
 //! programs and a sentence for people.
 
 use super::HttpError;
@@ -15,12 +15,18 @@ pub struct Response {
     content_type: &'static str,
     fields: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    is_stream: bool,
 }
 
 impl Response {
     /// An answer with a body.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, content_type, fields: Vec::new(), body: body.into() }
+        Response { status, content_type, fields: Vec::new(), body: body.into(), is_stream: false }
+    }
+
+    /// The head of an answer whose body is written by others, without an end in sight. They frame it.
+    pub fn stream(content_type: &'static str) -> Response {
+        Response { is_stream: true, ..Response::new(200, content_type, "") }
     }
 
     /// Nothing but time has passed since the answer that the client has, whose entity tag is `tag`.
@@ -66,6 +72,11 @@ impl Response {
         self.status
     }
 
+    /// Whether only the head is here.
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     /// The body.
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -80,7 +91,9 @@ impl Response {
         if self.status != 304 {
             // Of a 304 they would speak about the answer that it stands for (RFC 9110 section 15.4.5).
             push_pair(&mut head, "Content-Type", ": ", self.content_type);
-            push_pair(&mut head, "Content-Length", ": ", &self.body.len().to_string());
+            if !self.is_stream {
+                push_pair(&mut head, "Content-Length", ": ", &self.body.len().to_string());
+            }
         }
         // What has an entity tag may be kept, and is asked about each time.
         let has_tag = self.fields.iter().any(|(name, _)| *name == "ETag");

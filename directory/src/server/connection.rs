@@ -2,14 +2,18 @@
 //!
 //! Requests are answered in the order in which they came. While unread answers pile up, the requests behind them wait as
 //! bytes, up to a limit. Every phase has an absolute deadline: a byte now and then buys no time.
+//!
+//! A connection that asks to watch belongs to the stream (`watch.rs`) from then on: what is sent behind that request is
+//! dropped and never answered.
 
 use super::routes::Service;
+use super::watch::{Step, Watch};
 use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Tail, Version};
 use crate::limits::{ANSWER_BUDGET_COUNT, OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
 use bytes::{Buf, BytesMut};
 use landline::reactor::{Outbox, SocketEnd, Transmit};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long a connection may take for what.
@@ -37,6 +41,10 @@ pub(super) struct HttpConnection {
     /// No further request is taken.
     is_ending: bool,
     has_eof: bool,
+    /// Since it has asked to watch, until the stream ends.
+    watch: Option<Box<Watch>>,
+    /// It counts among the watchers.
+    has_watched: bool,
     patience: Patience,
     /// Since when the request under way is awaited; set from the start, for the first one.
     request_since: Option<Instant>,
@@ -69,6 +77,8 @@ impl HttpConnection {
             is_rationed: false,
             is_ending: false,
             has_eof: false,
+            watch: None,
+            has_watched: false,
             patience,
             request_since: Some(now),
             response_since: None,
@@ -83,7 +93,7 @@ impl HttpConnection {
         service: &mut Service,
         now: Instant,
     ) -> Result<bool, HttpEnd> {
-        if self.is_ending {
+        if !self.takes_requests() {
             input.clear();
             return Ok(false);
         }
@@ -113,11 +123,7 @@ impl HttpConnection {
         loop {
             let len = outbox.put(&self.output);
             self.output.advance(len);
-            if !self.output.is_empty() || self.is_ending || self.backlog.is_empty() {
-                break;
-            }
-            self.answer_backlog(service, now);
-            if self.output.is_empty() {
+            if !self.output.is_empty() || !self.refill(service, now) {
                 break;
             }
         }
@@ -125,9 +131,10 @@ impl HttpConnection {
         if is_out {
             self.output = BytesMut::new();
         }
+        let is_asked_all = self.has_eof && !self.is_rationed && self.watch.is_none();
         // A request that has begun to come when the server stops is still answered, if it comes in time.
         let is_stopped = service.is_draining() && !self.has_begun();
-        let is_last = self.is_ending || (self.has_eof && !self.is_rationed) || is_stopped;
+        let is_last = self.is_ending || is_asked_all || is_stopped;
         if !outbox.is_empty() || is_last {
             self.response_since = Some(now);
         } else if self.response_since.take().is_some() {
@@ -146,6 +153,10 @@ impl HttpConnection {
         if self.response_since.is_some() {
             return Err(HttpEnd::SlowReader);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.handle_beat();
+            return Ok(());
+        }
         if self.request_since.is_none() || !self.has_begun() {
             return Err(HttpEnd::Idle);
         }
@@ -154,10 +165,11 @@ impl HttpConnection {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(match (self.response_since, self.request_since) {
-            (Some(since), _) => since + self.patience.response,
-            (None, Some(since)) => since + self.patience.request,
-            (None, None) => self.idle_since + self.patience.keep_alive,
+        Some(match (self.response_since, &self.watch, self.request_since) {
+            (Some(since), _, _) => since + self.patience.response,
+            (None, Some(watch), _) => watch.beat_at(),
+            (None, None, Some(since)) => since + self.patience.request,
+            (None, None, None) => self.idle_since + self.patience.keep_alive,
         })
     }
 
@@ -176,6 +188,50 @@ impl HttpConnection {
         !self.backlog.is_empty() || self.parser.is_in_body()
     }
 
+    /// The address of the client, an IPv4 one as such.
+    pub(super) fn address(&self) -> IpAddr {
+        self.remote.ip().to_canonical()
+    }
+
+    /// Whether it counts among the watchers, from the request on until it is gone.
+    pub(super) fn has_watched(&self) -> bool {
+        self.has_watched
+    }
+
+    fn takes_requests(&self) -> bool {
+        !self.is_ending && self.watch.is_none()
+    }
+
+    /// Puts more into the empty output, if there is more.
+    fn refill(&mut self, service: &mut Service, now: Instant) -> bool {
+        if self.watch.is_some() {
+            self.refill_stream(service, now);
+        } else if !self.is_ending && !self.backlog.is_empty() {
+            self.answer_backlog(service, now);
+        }
+        !self.output.is_empty()
+    }
+
+    fn refill_stream(&mut self, service: &mut Service, now: Instant) {
+        let Some(watch) = &mut self.watch else { return };
+        self.is_rationed = false;
+        let step = match service.is_draining() {
+            true => Step::End,
+            false => watch.poll(&mut self.output, &mut service.watchers, &service.store, now),
+        };
+        match step {
+            Step::Wrote => {}
+            Step::Paused => self.is_rationed = true,
+            // Who sends nothing more may still read; but what would it wait for, now that it knows all?
+            Step::UpToDate if !self.has_eof => {}
+            Step::UpToDate | Step::End => {
+                watch.finish(&mut self.output);
+                self.watch = None;
+                self.is_ending = true;
+            }
+        }
+    }
+
     fn answer_backlog(&mut self, service: &mut Service, now: Instant) -> bool {
         let mut backlog = std::mem::take(&mut self.backlog);
         let answered = self.answer(&mut backlog, service, now);
@@ -191,7 +247,7 @@ impl HttpConnection {
         if self.ration.0 != now {
             self.ration = (now, ANSWER_BUDGET_COUNT);
         }
-        while !self.is_ending && self.ration.1 > 0 && self.output.len() < OUTPUT_LEN_HIGH {
+        while self.takes_requests() && self.ration.1 > 0 && self.output.len() < OUTPUT_LEN_HIGH {
             match self.parser.poll_request(source) {
                 Ok(Some(request)) => {
                     self.respond(&request, service, now);
@@ -208,7 +264,7 @@ impl HttpConnection {
                 Err(error) => self.refuse(error, service, now),
             }
         }
-        if self.is_ending {
+        if !self.takes_requests() {
             source.clear();
         }
         self.is_rationed = self.ration.1 == 0 && !source.is_empty();
@@ -222,14 +278,23 @@ impl HttpConnection {
     }
 
     fn respond(&mut self, request: &Request, service: &mut Service, now: Instant) {
-        let response = service.answer(request, self.remote, now);
+        let mut response = service.answer(request, self.remote, now);
         self.request_count += 1;
         self.is_ending = !request.keep_alive || service.ends_after(self.request_count);
+        if response.is_stream() && request.method == Method::Get {
+            let watch = service.watchers.open(request, self.address(), &service.store, now);
+            response = watch.frame(response);
+            self.watch = Some(Box::new(watch));
+            self.has_watched = true;
+        }
+        let is_close_delimited = self.watch.is_some() && request.version == Version::Http10;
         let connection = match request.version {
-            _ if self.is_ending => Persistence::Close,
+            _ if self.is_ending || is_close_delimited => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         };
+        // The stream ends the connection when it ends itself.
+        self.is_ending &= self.watch.is_none();
         let tail = Tail { connection, omit_body: request.method == Method::Head };
         response.write(&mut self.output, service.date(now), tail);
     }

@@ -31,10 +31,11 @@ pub(super) enum Limit {
     RequestTime,
     ResponseTime,
     PipelineLen,
+    Watchers,
 }
 
 /// Its names, in the order of the enum.
-const LIMITS: [&str; 10] = [
+const LIMITS: [&str; 11] = [
     "announcements",
     "announcements_per_address",
     "announcements_per_second",
@@ -45,6 +46,7 @@ const LIMITS: [&str; 10] = [
     "request_time",
     "response_time",
     "pipeline_len",
+    "watchers",
 ];
 
 /// Counters since the start, and levels that change one by one.
@@ -57,7 +59,6 @@ pub(super) struct Metrics {
     pub(super) withdrawn_count: u64,
     pub(super) expired_count: u64,
     pub(super) connection_count: u64,
-    pub(super) watcher_count: u64,
     /// As of the turn before.
     pub(super) reactor: ReactorStats,
     started_at: SystemTime,
@@ -66,6 +67,7 @@ pub(super) struct Metrics {
 /// Levels that are read where they are kept.
 pub(super) struct Levels {
     pub(super) lease_count: u64,
+    pub(super) watcher_count: u64,
     pub(super) store_len: u64,
     pub(super) is_ready: bool,
 }
@@ -81,7 +83,6 @@ impl Metrics {
             withdrawn_count: 0,
             expired_count: 0,
             connection_count: 0,
-            watcher_count: 0,
             reactor: ReactorStats::default(),
             started_at: SystemTime::now(),
         }
@@ -192,7 +193,7 @@ impl Metrics {
         }
         page.single("withdrawals_total", "counter", "Withdrawals accepted.", self.withdrawn_count);
         page.single("leases_expired_total", "counter", "Leases that ended without being renewed.", self.expired_count);
-        page.single("watchers", "gauge", "Watches that are open now.", self.watcher_count);
+        page.single("watchers", "gauge", "Watches that are open now.", levels.watcher_count);
     }
 
     fn render_connections(&self, page: &mut Exposition) {

@@ -10,12 +10,13 @@ mod page;
 mod rate;
 mod roster;
 mod routes;
+mod watch;
 
 use crate::interfaces;
 use crate::limits::{
     ANNOUNCEMENT_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX,
     EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT,
-    STOP_TIMEOUT,
+    STOP_TIMEOUT, WATCHER_COUNT_MAX,
 };
 use crate::store::{Store, StoreConfig};
 use bytes::BytesMut;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use watch::Watchers;
 
 /// What an operator decides about a directory: by what names it is reached, and its bounds.
 #[derive(Clone, Debug)]
@@ -51,6 +53,9 @@ pub struct DirectoryConfig {
     pub announcement_burst_max: u32,
     /// Whether this host's own loopback addresses announce as often as they like.
     pub spares_loopback: bool,
+    /// Watchers at a time. Never more than three quarters of the connections, in all and of one address, whatever is said
+    /// here: requests keep the rest.
+    pub watcher_count_max: usize,
     /// How long a request may take to arrive.
     pub request_timeout: Duration,
     /// How long an answer may take to be read.
@@ -70,6 +75,7 @@ impl Default for DirectoryConfig {
             announcements_per_second_max: ANNOUNCEMENTS_PER_SECOND_MAX,
             announcement_burst_max: ANNOUNCEMENT_BURST_MAX,
             spares_loopback: false,
+            watcher_count_max: WATCHER_COUNT_MAX,
             request_timeout: REQUEST_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
             keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
@@ -91,8 +97,7 @@ impl Directory {
     /// # Errors
     /// Those of the socket calls; `AddrInUse` where the port is busy.
     pub fn bind(address: SocketAddr, config: DirectoryConfig) -> io::Result<(Directory, DirectoryLoop)> {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let (instance, jitter_seed) = (random()?, random()?);
         let stop = Arc::new(AtomicBool::new(false));
         let reactor_config = ReactorConfig {
             // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
@@ -102,7 +107,7 @@ impl Directory {
             linger: STOP_TIMEOUT,
             ..ReactorConfig::default()
         };
-        let server = Server::new(config, u64::from_le_bytes(seed), stop.clone());
+        let server = Server::new(config, instance, jitter_seed, stop.clone());
         let mut reactor = Reactor::new(server, reactor_config)?;
         let address = reactor.bind_listener(address)?;
         let directory = Directory { address, stop, wake: reactor.wake() };
@@ -216,6 +221,10 @@ impl Drop for RunningDirectory {
     }
 }
 
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(io::Error::other)
+}
+
 /// HTTP as a protocol of the reactor.
 struct Server {
     service: Service,
@@ -229,21 +238,34 @@ struct Server {
 struct Seat {
     http: HttpConnection,
     order: u64,
+    /// It is held in the roster.
+    is_held: bool,
 }
 
 impl Server {
-    fn new(config: DirectoryConfig, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
+    fn new(config: DirectoryConfig, instance: u64, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
         let patience = Patience {
             request: config.request_timeout,
             response: config.response_timeout,
             keep_alive: config.keep_alive_timeout,
         };
-        let service = Service::new(Store::new(config.store), &config, jitter_seed);
+        let share = |count: usize| (count / 4 * 3).max(1);
+        let count_max = config.watcher_count_max.min(share(config.connection_count_max));
+        let watchers = Watchers::new(instance, count_max, share(config.connections_per_address_max));
+        let service = Service::new(Store::new(config.store), watchers, &config, jitter_seed);
         Server { service, roster: Roster::default(), config, patience, stop }
     }
 
     fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// A connection that has begun to watch makes no room for others any more.
+    fn note_watcher(&mut self, seat: &mut Seat) {
+        if seat.http.has_watched() && !seat.is_held {
+            seat.is_held = true;
+            self.roster.hold(seat.order);
+        }
     }
 }
 
@@ -265,7 +287,7 @@ impl Protocol for Server {
         }
         self.service.metrics.connection_count += 1;
         let http = HttpConnection::new(remote, self.patience, turn.now());
-        Some(Seat { http, order: self.roster.enter(token, address) })
+        Some(Seat { http, order: self.roster.enter(token, address), is_held: false })
     }
 
     fn handle_input(
@@ -277,6 +299,7 @@ impl Protocol for Server {
     ) -> Result<(), HttpEnd> {
         if seat.http.handle_input(input, &mut self.service, turn.now())? {
             seat.order = self.roster.refresh(seat.order);
+            self.note_watcher(seat);
         }
         if seat.http.has_output() {
             turn.flush(token);
@@ -292,6 +315,7 @@ impl Protocol for Server {
 
     fn poll_transmit(&mut self, token: Token, seat: &mut Seat, outbox: &mut Outbox, turn: &mut Turn) -> Transmit {
         let transmit = seat.http.poll_transmit(outbox, &mut self.service, turn.now());
+        self.note_watcher(seat);
         if seat.http.is_rationed() {
             turn.flush(token);
         }
@@ -320,6 +344,10 @@ impl Protocol for Server {
             HttpEnd::Overrun => self.service.metrics.count_limit(Limit::PipelineLen),
             HttpEnd::Idle | HttpEnd::Socket(_) => {}
         }
+        if seat.http.has_watched() {
+            self.service.watchers.leave(seat.http.address());
+            tracing::debug!(watchers_left = self.service.watchers.count(), "a watcher has gone");
+        }
     }
 
     fn drain_commands(&mut self, turn: &mut Turn) {
@@ -336,12 +364,22 @@ impl Protocol for Server {
     }
 
     fn timer(&self) -> Option<Instant> {
-        self.service.store.next_expiry()
+        [self.service.store.next_expiry(), self.service.watchers.due_at()].into_iter().flatten().min()
     }
 
     fn handle_timer(&mut self, turn: &mut Turn) {
         let count = self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
         self.service.metrics.expired_count += count as u64;
+    }
+
+    /// Whatever has changed in this turn goes out to all watchers together, at the start of the next: whoever asked for
+    /// something has the answer by then.
+    fn turn_ended(&mut self, turn: &mut Turn) {
+        if self.service.watchers.take_due(self.service.store.changes(), turn.now()) {
+            for token in self.roster.held() {
+                turn.flush(token);
+            }
+        }
     }
 }
 

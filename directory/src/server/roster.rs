@@ -1,16 +1,19 @@
 //! Who is connected, in the order of who was quiet longest.
 //!
 //! When there is no room for one more, the connection that has not asked for anything for longest goes first: that is the
-//! stranger who says nothing, or sends a header byte by byte, before it is a client that was answered just now.
+//! stranger who says nothing, or sends a header byte by byte, before it is a client that was answered just now. Watchers
+//! ask once and are never quiet longest: they are held, and bounded by a cap of their own.
 
 use landline::reactor::Token;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-/// Invariant: `per_address` counts the entries of `by_order`; no count is 0.
+/// Invariant: `per_address` counts the entries of `by_order` and `held`; no count is 0, no order is in both.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     by_order: BTreeMap<u64, (Token, IpAddr)>,
+    /// Those that make no room for others.
+    held: BTreeMap<u64, (Token, IpAddr)>,
     per_address: HashMap<IpAddr, usize>,
     next_order: u64,
 }
@@ -38,9 +41,17 @@ impl Roster {
         }
     }
 
+    /// Keeps a connection from making room for others; nothing happens where it is out already.
+    pub(super) fn hold(&mut self, order: u64) {
+        if let Some(entry) = self.by_order.remove(&order) {
+            self.held.insert(order, entry);
+        }
+    }
+
     /// Takes a connection out; nothing happens where it is out already.
     pub(super) fn leave(&mut self, order: u64) {
-        let Some((_, address)) = self.by_order.remove(&order) else { return };
+        let entry = self.by_order.remove(&order).or_else(|| self.held.remove(&order));
+        let Some((_, address)) = entry else { return };
         if let Some(count) = self.per_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -58,7 +69,12 @@ impl Roster {
     }
 
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
-        self.by_order.values().map(|(token, _)| *token)
+        self.by_order.values().map(|(token, _)| *token).chain(self.held())
+    }
+
+    /// Those that are held.
+    pub(super) fn held(&self) -> impl Iterator<Item = Token> + '_ {
+        self.held.values().map(|(token, _)| *token)
     }
 
     pub(super) fn count_of(&self, address: IpAddr) -> usize {
@@ -66,6 +82,6 @@ impl Roster {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_order.len()
+        self.by_order.len() + self.held.len()
     }
 }

@@ -79,3 +79,49 @@ fn a_roster_gives_up_who_was_quiet_longest_of_an_address_or_of_all() {
     assert_eq!((roster.len(), roster.count_of(here), roster.count_of(there)), (0, 0, 0));
     assert_eq!(roster.take_oldest(None), None);
 }
+
+/// What a watch on `address` is told until it is ready.
+fn snapshot(address: SocketAddr, id: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /v1/watch HTTP/1.1\r\nHost: {address}\r\nLast-Event-ID: {id}\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&bytes).contains("event: ready") {
+        let len = stream.read(&mut buffer).unwrap();
+        assert!(len > 0, "it ended");
+        bytes.extend_from_slice(&buffer[..len]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_gap_that_the_log_does_not_reach_back_over_begins_anew() {
+    let (directory, mut directory_loop) = bind(DirectoryConfig::default());
+    let server = directory_loop.reactor.protocol_mut();
+    server.service.store.keep_changes(4);
+    let client = crate::client::Client::new(&directory.url()).unwrap();
+    let thread = std::thread::spawn(move || directory_loop.run());
+    let identity = Identity::from_seed([1; 32]);
+    let mut announcement = Announcement {
+        peer_id: identity.peer_id(),
+        name: "alice".parse().unwrap(),
+        addresses: vec!["127.0.0.1:4000".parse().unwrap()],
+        services: Vec::new(),
+        sequence: 0,
+        lease: Duration::from_secs(60),
+    };
+    for _ in 0..6 {
+        announcement.sequence += 1;
+        client.announce(identity.peer_id(), &announcement.sign(&identity).unwrap()).unwrap();
+    }
+    let text = snapshot(directory.address(), "");
+    let (_, id) = text.split_once("event: ready\nid: ").unwrap();
+    let instance = &id[..17];
+    assert!(snapshot(directory.address(), &format!("{instance}1")).contains("event: reset"));
+    let resumed = snapshot(directory.address(), &format!("{instance}2"));
+    assert!(!resumed.contains("event: reset") && resumed.matches("event: renew").count() == 1, "{resumed}");
+    directory.stop();
+    thread.join().unwrap().unwrap();
+}

@@ -4,16 +4,19 @@
 //! anything comes here. Everything is bounded: announcements in all and per address, and what is remembered of the gone
 //! (`departed.rs`). An announcement past its deadline is gone for everybody at once, and removed when `Store::expire` runs.
 
+mod changes;
 mod departed;
 mod list;
 
+pub(crate) use changes::{Change, Changes, DownReason, Logged};
 pub(crate) use list::{Page, Query};
 
 use crate::announcement::{Announcement, Name, SignedStatement, Withdrawal};
 use crate::limits::{
-    ANNOUNCEMENT_COUNT_MAX, ANNOUNCEMENTS_PER_ADDRESS_MAX, DEPARTED_COUNT_MAX, DEPARTED_PER_ADDRESS_MAX, LEASE_MAX,
-    LEASE_MIN,
+    ANNOUNCEMENT_COUNT_MAX, ANNOUNCEMENTS_PER_ADDRESS_MAX, CHANGE_COUNT_MAX, DEPARTED_COUNT_MAX,
+    DEPARTED_PER_ADDRESS_MAX, LEASE_MAX, LEASE_MIN,
 };
+use changes::is_renewal;
 use departed::Departed;
 use landline::PeerId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -55,6 +58,7 @@ pub(crate) struct Store {
     by_deadline: BTreeSet<(Instant, PeerId)>,
     by_source: HashMap<IpAddr, usize>,
     departed: Departed,
+    changes: Changes,
     config: StoreConfig,
 }
 
@@ -66,6 +70,8 @@ pub(crate) struct Entry {
     services: Box<[String]>,
     sequence: u64,
     expires_at: Instant,
+    /// Listed from then on without a gap.
+    since: Instant,
     source: IpAddr,
 }
 
@@ -110,6 +116,7 @@ impl Store {
             by_deadline: BTreeSet::new(),
             by_source: HashMap::new(),
             departed: Departed::new(config.departed_count_max, config.departed_per_address_max),
+            changes: Changes::new(CHANGE_COUNT_MAX),
             config,
         }
     }
@@ -135,7 +142,14 @@ impl Store {
         self.check_name_and_room(announcement, source)?;
         let before = self.remove(announcement.peer_id);
         self.departed.forget(announcement.peer_id);
-        self.insert(announcement, signed, source, now);
+        let change = match &before {
+            None => Change::Up { is_new: true },
+            Some(entry) if is_renewal(entry.signed.statement(), signed.statement()) => Change::Renewed,
+            Some(_) => Change::Up { is_new: false },
+        };
+        let since = before.as_ref().map_or(now, |entry| entry.since);
+        self.insert(announcement, signed, source, (now, since));
+        self.changed(announcement.peer_id, change);
         Ok(if before.is_some() { Announced::Renewed } else { Announced::New })
     }
 
@@ -157,7 +171,9 @@ impl Store {
         let before = self.remove(withdrawal.peer_id);
         self.departed.forget(withdrawal.peer_id);
         self.departed.remember(withdrawal.peer_id, withdrawal.sequence, source);
-        before.map(|_| ()).ok_or(StoreRefusal::NotFound)
+        let name = before.ok_or(StoreRefusal::NotFound)?.name;
+        self.changed(withdrawal.peer_id, Change::Down { name, reason: DownReason::Withdrawn });
+        Ok(())
     }
 
     /// Removes announcements past their deadline, at most `count_max`. Gives how many.
@@ -170,11 +186,6 @@ impl Store {
             count += 1;
         }
         count
-    }
-
-    /// Announcements that are listed, those included whose lease has ended just now.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// Bytes on disk.
@@ -200,6 +211,27 @@ impl Store {
     /// The highest sequence that is known of a peer, live or gone.
     pub(crate) fn sequence(&self, peer_id: PeerId) -> Option<u64> {
         self.entries.get(&peer_id).map(|entry| entry.sequence).or_else(|| self.departed.sequence(peer_id))
+    }
+
+    /// What has changed, and how often.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Another bound for the log.
+    #[cfg(test)]
+    pub(crate) fn keep_changes(&mut self, count_max: usize) {
+        self.changes = Changes::new(count_max);
+    }
+
+    /// How many announcements are there, those included that are past their deadline and not removed yet.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Called once for each change of an announcement, when the tables have it.
+    fn changed(&mut self, peer_id: PeerId, change: Change) {
+        self.changes.push(peer_id, change);
     }
 
     /// Whether this very statement is stored already. An error where it is old.
@@ -234,7 +266,13 @@ impl Store {
         Ok(())
     }
 
-    fn insert(&mut self, announcement: &Announcement, signed: SignedStatement, source: IpAddr, now: Instant) {
+    fn insert(
+        &mut self,
+        announcement: &Announcement,
+        signed: SignedStatement,
+        source: IpAddr,
+        (now, since): (Instant, Instant),
+    ) {
         let lease = announcement.lease.clamp(LEASE_MIN, LEASE_MAX);
         let entry = Entry {
             signed,
@@ -242,6 +280,7 @@ impl Store {
             services: announcement.services.clone().into(),
             sequence: announcement.sequence,
             expires_at: now + lease,
+            since,
             source,
         };
         self.by_name.insert(entry.name.clone(), announcement.peer_id);
@@ -263,10 +302,11 @@ impl Store {
         Some(entry)
     }
 
-    /// Removes an announcement and remembers its sequence.
+    /// Removes an announcement whose lease has ended and remembers its sequence.
     fn depart(&mut self, peer_id: PeerId) {
         if let Some(entry) = self.remove(peer_id) {
             self.departed.remember(peer_id, entry.sequence, entry.source);
+            self.changed(peer_id, Change::Down { name: entry.name, reason: DownReason::Expired });
         }
     }
 
@@ -291,6 +331,16 @@ impl Entry {
     /// The services.
     pub(crate) fn services(&self) -> &[String] {
         &self.services
+    }
+
+    /// The sequence.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// For how long the peer has been listed without a gap.
+    pub(crate) fn listed_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 
     /// What is left of the lease.

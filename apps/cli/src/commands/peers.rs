@@ -1,4 +1,8 @@
-//! `landline peers`: who is there.
+//! `landline peers`: who is there, once or from now on.
+
+mod watch;
+
+pub(crate) use watch::run as watch;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -13,6 +17,9 @@ use crate::home::Home;
 use crate::known::{KnownPeers, Standing};
 use crate::peer;
 use crate::terminal::Style;
+
+/// What an empty list says.
+const NOBODY: &str = "nobody is there yet; be the first with: landline listen --name NAME";
 
 /// Lists the peers of the directory.
 pub(crate) fn run(common: &Common, as_json: bool) -> Result<()> {
@@ -30,9 +37,9 @@ pub(crate) fn run(common: &Common, as_json: bool) -> Result<()> {
         let peers: Vec<Value> = list.peers.iter().map(|listed| to_json(listed, &known)).collect();
         writeln!(stdout, "{}", Value::Array(peers))?;
     } else if list.peers.is_empty() {
-        writeln!(stdout, "nobody is there yet; be the first with: landline listen --name NAME")?;
+        writeln!(stdout, "{NOBODY}")?;
     } else {
-        print_table(&mut stdout, &list.peers, &known)?;
+        print_table(&mut stdout, &list.peers.iter().collect::<Vec<_>>(), &known)?;
     }
     Ok(())
 }
@@ -54,11 +61,12 @@ fn to_json(listed: &Listed, known: &KnownPeers) -> Value {
         "services": announcement.services,
         "standing": standing(listed, known).to_ascii_lowercase(),
         "expires_in_seconds": listed.expires_in.as_secs(),
+        "listed_for_seconds": listed.listed_for.as_secs(),
     })
 }
 
 /// One peer in two lines, so that it fits a narrow terminal and a PeerId can be copied whole.
-fn print_table(out: &mut impl Write, peers: &[Listed], known: &KnownPeers) -> Result<()> {
+fn print_table(out: &mut impl Write, peers: &[&Listed], known: &KnownPeers) -> Result<()> {
     let style = Style::stdout();
     let width = peers.iter().map(|listed| listed.announcement.name.as_str().len()).max().unwrap_or(0);
     for listed in peers {

@@ -11,3 +11,4 @@ mod harness;
 mod hostile;
 mod send;
 mod terminal;
+mod watch;

@@ -199,3 +199,25 @@ fn a_chat_on_a_terminal_comes_back_after_a_loss() {
     seat.write("\x04");
     assert_eq!(seat.stand_up(), Some(0));
 }
+
+#[test]
+fn watching_peers_on_a_terminal_shows_the_list_and_then_what_changes() {
+    let directory = Directory::start();
+    let bob = Listener::start(&directory);
+    let alice = User::new(&directory.url);
+    let mut seat = Seat::sit_down(alice.command(["peers", "--watch"]));
+    seat.see("bob");
+    seat.see(&bob.user.peer_id());
+    bob.running.signal(rustix::process::Signal::INT);
+    bob.running.finish();
+    seat.see("-");
+    seat.see("bob");
+    seat.see("(withdrawn)");
+    let again = Listener::start(&directory);
+    seat.see("+");
+    seat.see(again.address());
+    // The terminal is not the command's own, so Ctrl-C is sent and not typed.
+    let child = rustix::process::Pid::from_child(&seat.child);
+    rustix::process::kill_process(child, rustix::process::Signal::INT).unwrap();
+    assert_eq!(seat.stand_up(), Some(0));
+}

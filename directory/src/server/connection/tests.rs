@@ -1,5 +1,6 @@
 use super::super::DirectoryConfig;
 use super::*;
+use crate::server::watch::Watchers;
 use crate::store::{Store, StoreConfig};
 
 const PATIENCE: Patience = Patience {
@@ -21,7 +22,7 @@ impl Wire {
         let now = Instant::now();
         let remote = SocketAddr::from(([192, 0, 2, 1], 1000));
         let config = DirectoryConfig { host_names: vec!["a".to_owned()], ..DirectoryConfig::default() };
-        let service = Service::new(Store::new(StoreConfig::default()), &config, 1);
+        let service = Service::new(Store::new(StoreConfig::default()), Watchers::new(7, 2, 2), &config, 1);
         Wire { http: HttpConnection::new(remote, PATIENCE, now), service, now }
     }
 
@@ -202,4 +203,105 @@ fn head_has_the_length_and_not_the_body() {
     wire.feed("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let (text, _) = wire.transmit(4096);
     assert!(text.contains("Content-Length: 3\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+}
+
+const WATCH: &str = "GET /v1/watch HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// The data of the chunks in `body`, and whether the last one is there.
+fn unchunk(mut body: &str) -> (String, bool) {
+    let mut data = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let len = usize::from_str_radix(size, 16).unwrap();
+        if len == 0 {
+            assert_eq!(rest, "\r\n");
+            return (data, true);
+        }
+        data += &rest[..len];
+        body = rest[len..].strip_prefix("\r\n").unwrap();
+    }
+    (data, false)
+}
+
+#[test]
+fn a_watch_is_a_stream_of_chunks_and_the_connection_is_its_own() {
+    let mut wire = Wire::new();
+    wire.feed(&format!("{GET}{WATCH}{GET}")).unwrap();
+    let (text, transmit) = wire.transmit(4096);
+    assert_eq!((text.matches("HTTP/1.1 200").count(), transmit), (2, Transmit::More), "{text}");
+    assert!(text.contains("Content-Type: text/event-stream\r\n") && text.contains("Transfer-Encoding: chunked\r\n"));
+    let (_, watch) = text.split_once("Transfer-Encoding").unwrap();
+    assert!(!watch.contains("Content-Length"), "{watch}");
+    let (data, is_over) = unchunk(watch.split_once("\r\n\r\n").unwrap().1);
+    assert!(data.starts_with("event: reset\n") && data.contains("event: ready\n") && !is_over, "{data}");
+    assert_eq!(wire.transmit(4096), (String::new(), Transmit::Idle));
+    assert!(!wire.feed(&GET.repeat(5000)).unwrap(), "however much is asked behind it");
+    assert_eq!(wire.transmit(4096), (String::new(), Transmit::Idle));
+    assert!(wire.http.backlog.capacity() == 0 && wire.http.output.capacity() == 0, "an idle watcher owns no buffer");
+}
+
+#[test]
+fn an_old_client_s_watch_ends_with_its_connection() {
+    let mut wire = Wire::new();
+    wire.feed("GET /v1/watch HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap();
+    let (text, _) = wire.transmit(4096);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("Connection: close") && !head.contains("Transfer-Encoding"), "{head}");
+    assert!(body.starts_with("event: reset\ndata: {\"now_ms\":"), "{body}");
+    wire.service.drain();
+    assert_eq!(wire.transmit(4096), (String::new(), Transmit::Finish));
+}
+
+#[test]
+fn the_head_of_a_watch_can_be_had_alone_and_opens_none() {
+    let mut wire = Wire::new();
+    wire.feed("HEAD /v1/watch HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    wire.feed(GET).unwrap();
+    let (text, _) = wire.transmit(4096);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("text/event-stream\r\n"), "{text}");
+    assert!(text.ends_with("ok\n") && text.matches("HTTP/1.1 200").count() == 2, "{text}");
+    assert_eq!(wire.service.watchers.count(), 0);
+}
+
+#[test]
+fn a_quiet_watch_beats_and_one_that_is_not_read_is_ended() {
+    let mut wire = Wire::new();
+    wire.feed(WATCH).unwrap();
+    wire.transmit(4096);
+    wire.transmit(4096);
+    wire.later(14);
+    assert!(wire.tick().is_none());
+    wire.later(1);
+    assert!(matches!(wire.tick(), Some(Ok(()))));
+    assert_eq!(wire.transmit(4096).0, "8\r\n: beat\n\n\r\n");
+    wire.later(10);
+    assert!(matches!(wire.tick(), Some(Err(HttpEnd::SlowReader))), "the outbox was never asked for again");
+}
+
+#[test]
+fn a_draining_directory_ends_its_streams_with_their_last_chunk() {
+    let mut wire = Wire::new();
+    wire.feed(WATCH).unwrap();
+    wire.transmit(4096);
+    wire.service.drain();
+    assert_eq!(wire.transmit(4096), ("0\r\n\r\n".to_owned(), Transmit::Finish));
+}
+
+#[test]
+fn a_watcher_that_has_ended_its_side_gets_the_snapshot_and_no_more() {
+    let mut wire = Wire::new();
+    wire.feed(WATCH).unwrap();
+    wire.http.handle_eof();
+    let (text, transmit) = wire.transmit(4096);
+    let (data, is_over) = unchunk(text.split_once("\r\n\r\n").unwrap().1);
+    assert!(data.contains("event: ready") && is_over && transmit == Transmit::Finish, "{text}");
+}
+
+#[test]
+fn a_watch_too_many_is_refused_and_the_connection_goes_on() {
+    let mut wire = Wire::new();
+    wire.service.watchers = Watchers::new(7, 0, 9);
+    wire.feed(&format!("{WATCH}{GET}")).unwrap();
+    let (text, _) = wire.transmit(4096);
+    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("Retry-After: 10\r\n"), "{text}");
+    assert!(text.ends_with("ok\n"), "{text}");
 }

@@ -43,11 +43,12 @@ pub(super) fn who_am_i(remote: SocketAddr) -> Response {
     Response::json(200, &json!({ "address": address.to_string(), "ip": ip.to_string() }))
 }
 
-pub(super) fn entry_json(entry: &Entry, now: Instant) -> Value {
+pub(in crate::server) fn entry_json(entry: &Entry, now: Instant) -> Value {
     json!({
         "statement": entry.signed().statement(),
         "signature": entry.signed().signature_hex(),
         "expires_in_ms": entry.expires_in(now).as_millis() as u64,
+        "since_ms": entry.listed_for(now).as_millis() as u64,
     })
 }
 

@@ -15,11 +15,13 @@ use super::date::DateClock;
 use super::metrics::{Levels, Limit, Metrics};
 use super::page;
 use super::rate::AnnounceRate;
+use super::watch::Watchers;
 use crate::http::{HttpError, Request, Response};
 use crate::limits::RETRY_AFTER;
 use crate::store::Store;
 use guard::Guard;
-use problem::Problem;
+pub(super) use lookup::entry_json;
+pub(super) use problem::{Problem, bad_parameter};
 use std::net::SocketAddr;
 use std::time::Instant;
 use table::Route;
@@ -32,6 +34,7 @@ const OPENAPI: &str = include_str!("../openapi.json");
 /// The directory behind its HTTP.
 pub(super) struct Service {
     pub(super) store: Store,
+    pub(super) watchers: Watchers,
     pub(super) metrics: Metrics,
     guard: Guard,
     rate: AnnounceRate,
@@ -44,10 +47,11 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(store: Store, config: &DirectoryConfig, jitter_seed: u64) -> Service {
+    pub(super) fn new(store: Store, watchers: Watchers, config: &DirectoryConfig, jitter_seed: u64) -> Service {
         let tags = Tags::default();
         Service {
             store,
+            watchers,
             metrics: Metrics::new(),
             guard: Guard::new(&config.host_names),
             rate: AnnounceRate::new(config),
@@ -143,6 +147,7 @@ impl Service {
             (Route::Announcement(id), _) => self.by_id(id, request, now),
             (Route::Fixed(operation), _) => match operation {
                 Operation::List => self.list(request, now),
+                Operation::Watch => self.watch(request, remote),
                 Operation::WhoAmI => Ok(lookup::who_am_i(remote)),
                 Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, &query, now)),
                 Operation::Style => Ok(page::style()),
@@ -155,6 +160,14 @@ impl Service {
                 _ => Err(Problem::NotFound.response("there is nothing under this path; see /openapi.json")),
             },
         }
+    }
+
+    fn watch(&mut self, request: &Request, remote: SocketAddr) -> Result<Response, Response> {
+        let answer = self.watchers.answer(request, remote.ip().to_canonical());
+        if answer.as_ref().is_err_and(|refusal| refusal.status() == 503) {
+            self.metrics.count_limit(Limit::Watchers);
+        }
+        answer
     }
 
     /// Why this directory should not be asked now, if it should not.
@@ -174,7 +187,8 @@ impl Service {
 
     fn metrics(&self) -> Response {
         let levels = Levels {
-            lease_count: self.store.len() as u64,
+            lease_count: self.store.count() as u64,
+            watcher_count: self.watchers.count() as u64,
             store_len: self.store.disk_len(),
             is_ready: self.unready().is_none(),
         };

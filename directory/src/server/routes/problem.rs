@@ -21,13 +21,14 @@ pub(in crate::server) enum Problem {
     AddressFull,
     TooFast,
     Full,
+    TooManyWatchers,
     NotReady,
 }
 
 impl Problem {
     /// Every one, for tests that compare them with what is written about them.
     #[cfg(test)]
-    pub(in crate::server) const ALL: [Problem; 16] = [
+    pub(in crate::server) const ALL: [Problem; 17] = [
         Problem::Malformed,
         Problem::BadSignature,
         Problem::WrongPeer,
@@ -43,6 +44,7 @@ impl Problem {
         Problem::AddressFull,
         Problem::TooFast,
         Problem::Full,
+        Problem::TooManyWatchers,
         Problem::NotReady,
     ];
 
@@ -64,6 +66,7 @@ impl Problem {
             Problem::AddressFull => (429, "address_full"),
             Problem::TooFast => (429, "too_fast"),
             Problem::Full => (503, "full"),
+            Problem::TooManyWatchers => (503, "too_many_watchers"),
             Problem::NotReady => (503, "not_ready"),
         }
     }
@@ -81,6 +84,6 @@ impl Problem {
 }
 
 /// A PeerId, name or query parameter that is none.
-pub(super) fn bad_parameter(error: impl std::fmt::Display) -> Response {
+pub(in crate::server) fn bad_parameter(error: impl std::fmt::Display) -> Response {
     Problem::BadParameter.response(&error.to_string())
 }

@@ -15,6 +15,7 @@ pub(in crate::server) enum Operation {
     OpenApi,
     WhoAmI,
     List,
+    Watch,
     LookUpName,
     LookUpId,
     Announce,
@@ -33,7 +34,7 @@ pub(in crate::server) struct Row {
 }
 
 /// Every operation, in the order of the enum.
-pub(in crate::server) const OPERATIONS: [Row; 13] = [
+pub(in crate::server) const OPERATIONS: [Row; 14] = [
     row(Operation::Page, "GET", "/", &[200]),
     row(Operation::Style, "GET", "/style.css", &[200]),
     row(Operation::Health, "GET", "/healthz", &[200]),
@@ -42,6 +43,7 @@ pub(in crate::server) const OPERATIONS: [Row; 13] = [
     row(Operation::OpenApi, "GET", "/openapi.json", &[200, 304]),
     row(Operation::WhoAmI, "GET", "/v1/whoami", &[200]),
     row(Operation::List, "GET", "/v1/peers", &[200, 304]),
+    row(Operation::Watch, "GET", "/v1/watch", &[200, 503]),
     row(Operation::LookUpName, "GET", "/v1/peers/{name}", &[200, 304, 404]),
     row(Operation::LookUpId, "GET", "/v1/announcements/{peer_id}", &[200, 304, 404]),
     row(Operation::Announce, "PUT", "/v1/announcements/{peer_id}", &[200, 201, 403, 409, 415, 429, 503]),
@@ -103,6 +105,7 @@ impl<'a> Route<'a> {
             "/openapi.json" => Operation::OpenApi,
             "/v1/whoami" => Operation::WhoAmI,
             "/v1/peers" => Operation::List,
+            "/v1/watch" => Operation::Watch,
             _ => return None,
         }))
     }
