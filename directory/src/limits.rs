@@ -42,6 +42,19 @@ pub const CONNECTION_COUNT_MAX: usize = 1024;
 /// Connections of one address: a browser opens six, a host may run several dozen peers.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
 
+/// Requests of one connection: so many that opening the next costs nothing in comparison, and few enough that no client
+/// keeps a place for ever.
+pub const REQUESTS_PER_CONNECTION_MAX: usize = 10_000;
+/// Announcements and withdrawals of one address in a second, over time: a host with as many peers as it may have renews
+/// 51 times a second, and 200 signatures take a hundredth of a processor to check.
+pub const ANNOUNCEMENTS_PER_SECOND_MAX: u32 = 200;
+/// The same at once: all peers of such a host start, stop, and start again.
+pub const ANNOUNCEMENT_BURST_MAX: u32 = 3 * ANNOUNCEMENTS_PER_ADDRESS_MAX as u32;
+/// Addresses whose rate of announcements is remembered: a /16 network, at 40 bytes each.
+pub const RATE_ADDRESS_COUNT_MAX: usize = 65_536;
+/// Between two searches for addresses whose rate need not be remembered any more; one takes about a millisecond.
+pub const RATE_SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
 /// Bytes of a statement: 32 IPv6 addresses, 16 services and the rest need less than 3,000.
 pub const STATEMENT_LEN_MAX: usize = 4 * 1024;
 /// Bytes of a name.
@@ -151,6 +164,8 @@ const _: () = assert!(WATCH_CHUNK_LEN_MAX > WATCH_PIECE_LEN + WATCH_EVENT_LEN_MA
 const _: () = assert!(TARGET_LEN_MAX + METHOD_AND_VERSION_LEN_MAX < HEAD_LEN_MAX);
 const _: () = assert!(BODY_LEN_MAX >= 2 * STATEMENT_LEN_MAX + 1024, "any statement fits its envelope");
 const _: () = assert!(PIPELINE_LEN_MAX > HEAD_LEN_MAX + BODY_LEN_MAX, "one whole request always fits");
+const _: () =
+    assert!(ANNOUNCEMENTS_PER_ADDRESS_MAX as u64 / (LEASE_DEFAULT.as_secs() / 3) < ANNOUNCEMENTS_PER_SECOND_MAX as u64);
 const _: () = assert!(LEASE_MIN.as_secs() <= LEASE_DEFAULT.as_secs() && LEASE_DEFAULT.as_secs() <= LEASE_MAX.as_secs());
 const _: () = assert!(PAGE_COUNT_DEFAULT <= PAGE_COUNT_MAX && PAGE_COUNT_MAX <= PAGE_SCAN_COUNT_MAX);
 const _: () = assert!(PAGE_STATEMENT_LEN_MAX >= PAGE_COUNT_MAX * 256, "a full page of usual statements fits");

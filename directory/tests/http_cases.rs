@@ -42,7 +42,10 @@ fn check(case: &Case) -> Outcome {
 #[test]
 fn every_case_has_its_outcome() {
     let cases = cases::all();
-    assert!(cases.len() >= 200, "{}", cases.len());
+    assert!(cases.len() >= 290, "{}", cases.len());
+    // Those that are wrong with a whole request behind, which must not run.
+    let hostile = cases.iter().filter(|case| case.status != 0 && case.input.contains(SECOND)).count();
+    assert!(hostile >= 200, "{hostile}");
     cases.iter().for_each(|case| {
         check(case);
     });
@@ -86,6 +89,21 @@ fn parsing_byte_by_byte_costs_no_more_than_the_bytes() {
     for _ in 0..50 {
         assert_eq!(run(head.as_bytes().chunks(1)).requests.len(), 1);
     }
+}
+
+#[test]
+fn a_head_of_a_mebibyte_is_refused_at_its_limit_and_costs_nothing_afterwards() {
+    let (mut parser, mut input) = (RequestParser::new(), BytesMut::new());
+    input.extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\nX: ");
+    let mut refused_at = None;
+    for len in 0..1024 * 1024 {
+        input.extend_from_slice(b"y");
+        if let Err(error) = parser.poll_request(&mut input) {
+            assert_eq!((error.status, refused_at.replace(len)), (431, None));
+        }
+        assert!(input.len() <= 16 * 1024 && (refused_at.is_none() || input.is_empty()));
+    }
+    assert!(refused_at.is_some_and(|len| len < 16 * 1024));
 }
 
 /// Random bytes from a small alphabet: whatever comes out, whole and in pieces it is the same, and nothing panics.

@@ -2,88 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod wire;
 
 use landline::Identity;
-use landline_directory::{Announcement, DirectoryConfig, RunningDirectory, SignedStatement, StoreConfig, Withdrawal};
+use landline_directory::{DirectoryConfig, RunningDirectory, SignedStatement, StoreConfig};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-
-/// Far more than anything here takes, so that a hang shows as a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn start(config: DirectoryConfig) -> RunningDirectory {
-    RunningDirectory::start("127.0.0.1:0".parse().unwrap(), config).unwrap()
-}
-
-fn connect(running: &RunningDirectory) -> TcpStream {
-    let stream = TcpStream::connect(running.directory().address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Sends all of `input`, ends, and reads to the end.
-fn talk(running: &RunningDirectory, input: &str) -> String {
-    let mut stream = connect(running);
-    stream.write_all(input.as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut output = Vec::new();
-    stream.read_to_end(&mut output).unwrap();
-    String::from_utf8(output).unwrap()
-}
-
-/// The status codes of the answers in `output`.
-fn statuses(output: &str) -> Vec<&str> {
-    let codes = output.match_indices("HTTP/1.1 ").filter_map(|(at, _)| output.get(at + 9..at + 12));
-    codes.filter(|code| code.bytes().all(|byte| byte.is_ascii_digit())).collect()
-}
-
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-fn ask(running: &RunningDirectory, method: &str, path: &str, body: &str) -> Reply {
-    let len = body.len();
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{kind}Content-Length: {len}\r\n\r\n{body}");
-    let text = talk(running, &request);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    Reply { status: head[9..12].parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
-}
-
-fn announcement(seed: u8, name: &str, sequence: u64) -> (Identity, Announcement) {
-    let identity = Identity::from_seed([seed; 32]);
-    let announcement = Announcement {
-        peer_id: identity.peer_id(),
-        name: name.parse().unwrap(),
-        addresses: vec!["127.0.0.1:4000".parse().unwrap()],
-        services: vec!["chat".to_owned()],
-        sequence,
-        lease: Duration::from_secs(60),
-    };
-    (identity, announcement)
-}
-
-fn put(running: &RunningDirectory, seed: u8, name: &str, sequence: u64) -> Reply {
-    let (identity, announcement) = announcement(seed, name, sequence);
-    let signed = announcement.sign(&identity).unwrap();
-    ask(running, "PUT", &format!("/v1/announcements/{}", identity.peer_id()), &signed.to_json())
-}
-
-fn delete(running: &RunningDirectory, seed: u8, sequence: u64) -> Reply {
-    let identity = Identity::from_seed([seed; 32]);
-    let signed = Withdrawal { peer_id: identity.peer_id(), sequence }.sign(&identity).unwrap();
-    ask(running, "DELETE", &format!("/v1/announcements/{}", identity.peer_id()), &signed.to_json())
-}
+use wire::{PATIENCE, Reply, announcement, ask, connect, delete, put, start, statuses, talk};
 
 #[test]
 fn announcements_come_are_found_and_go() {

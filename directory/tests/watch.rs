@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(config: DirectoryConfig) -> RunningDirectory {
+    // One address announces here for hundreds.
+    let announcements_per_second_max = u32::MAX;
+    let config = DirectoryConfig { host_names: vec!["a".to_owned()], announcements_per_second_max, ..config };
     RunningDirectory::start("127.0.0.1:0".parse().unwrap(), config).unwrap()
 }
 

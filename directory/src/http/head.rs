@@ -4,7 +4,8 @@
 //! open: one Host, one way of saying how long the body is, one meaning for each field that decides about the connection.
 
 use super::body::Framing;
-use super::target::{Target, is_digits, is_host};
+use super::host::{Host, Origin};
+use super::target::{Target, is_digits};
 use super::{HttpError, HttpError as E};
 use crate::limits::{BODY_LEN_MAX, HEADER_COUNT_MAX, TARGET_LEN_MAX, WATCH_ID_LEN_MAX};
 
@@ -19,7 +20,7 @@ pub enum Method {
     Put,
     /// DELETE
     Delete,
-    /// POST, OPTIONS, PATCH, CONNECT, TRACE: known, and not used by any resource here.
+    /// POST, OPTIONS, PATCH, QUERY, CONNECT, TRACE: known, and not used by any resource here.
     Other,
 }
 
@@ -85,6 +86,9 @@ pub(super) struct Head {
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     pub(super) content_type: ContentType,
+    pub(super) host: Host,
+    pub(super) origin: Origin,
+    pub(super) if_none_match: Option<String>,
     pub(super) last_event_id: Option<Box<str>>,
 }
 
@@ -96,8 +100,11 @@ impl Head {
         for header in parse_fields(bytes, &mut storage)? {
             fields.add(header.name, header.value)?;
         }
-        fields.check_host(line.version)?;
+        let host = fields.host(line.version)?;
         Ok(Head {
+            host: line.target.host().cloned().unwrap_or(host),
+            origin: fields.origin(&line.target),
+            if_none_match: fields.if_none_match.take(),
             framing: fields.framing(line.version)?,
             keep_alive: fields.keep_alive(line.version)?,
             expects_continue: fields.expects_continue(line.version)?,
@@ -135,6 +142,9 @@ struct Fields<'a> {
     expect: Option<&'a str>,
     content_type: Option<&'a str>,
     is_compressed: bool,
+    origin: Option<&'a str>,
+    /// All If-None-Match lines: they form one list.
+    if_none_match: Option<String>,
     last_event_id: Option<&'a str>,
 }
 
@@ -161,6 +171,12 @@ impl<'a> Fields<'a> {
             set_once(&mut self.expect, value, E::new(417, "only Expect: 100-continue is understood"))
         } else if named("content-type") {
             set_once(&mut self.content_type, value, E::bad("there is more than one Content-Type field"))
+        } else if named("origin") {
+            set_once(&mut self.origin, value, E::bad("there is more than one Origin field, or it is no origin"))
+        } else if named("if-none-match") {
+            let text = ascii(value).ok_or(E::bad("If-None-Match is not text"))?;
+            self.if_none_match = Some(self.if_none_match.take().map_or(text.to_owned(), |before| before + "," + text));
+            Ok(())
         } else if named("last-event-id") {
             // What cannot be read, or stands twice, is an id that we never gave.
             let text = ascii(value).filter(|_| self.last_event_id.is_none());
@@ -172,13 +188,18 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn check_host(&self, version: Version) -> Result<(), HttpError> {
+    fn host(&self, version: Version) -> Result<Host, HttpError> {
         match self.host {
-            Some(host) if is_host(host) => Ok(()),
-            Some(_) => Err(E::bad("Host is not a host name or address with an optional port")),
-            None if version == Version::Http10 => Ok(()),
+            Some(host) => Host::parse(host).ok_or(E::bad("Host is not a host name or address with an optional port")),
+            None if version == Version::Http10 => Ok(Host::Absent),
             None => Err(E::bad("HTTP/1.1 requests have a Host field")),
         }
+    }
+
+    fn origin(&self, target: &Target) -> Origin {
+        // No browser writes an absolute target to a server that is no proxy.
+        let host = self.host.filter(|_| target.host().is_none());
+        self.origin.map_or(Origin::Absent, |origin| Origin::of(origin, host))
     }
 
     /// RFC 9112 section 6.3, with nothing forgiven.
@@ -260,7 +281,7 @@ fn parse_method(text: &str) -> Result<Method, HttpError> {
         "HEAD" => Ok(Method::Head),
         "PUT" => Ok(Method::Put),
         "DELETE" => Ok(Method::Delete),
-        "POST" | "OPTIONS" | "PATCH" | "CONNECT" | "TRACE" => Ok(Method::Other),
+        "POST" | "OPTIONS" | "PATCH" | "QUERY" | "CONNECT" | "TRACE" => Ok(Method::Other),
         _ => Err(E::new(501, "the method is unknown; GET, HEAD, PUT and DELETE are used here")),
     }
 }

@@ -49,6 +49,12 @@ impl Lines {
         Ok(None)
     }
 
+    /// Bytes looked at so far: the next search begins behind them.
+    #[cfg(test)]
+    pub(crate) fn scanned_len(&self) -> usize {
+        self.scanned
+    }
+
     /// Bytes of the lines given so far, line ends included.
     pub(crate) fn taken_len(&self) -> usize {
         self.line_start

@@ -8,6 +8,7 @@
 
 mod body;
 mod head;
+mod host;
 mod lines;
 mod request;
 mod response;
@@ -15,6 +16,8 @@ mod target;
 
 pub(crate) use body::{BodyReader, Framing};
 pub use head::{ContentType, Method, Version};
+pub(crate) use host::canonical_name;
+pub use host::{Host, Origin};
 pub(crate) use lines::{LineFault, Lines};
 pub use request::{Request, RequestParser};
 pub use response::{Persistence, Response, Tail, reason_phrase};

@@ -7,7 +7,7 @@ use super::body::BodyReader;
 use super::head::{ContentType, Head, Method, RequestLine, Version};
 use super::lines::{LineFault, Lines};
 use super::target::Target;
-use super::{Framing, HttpError, HttpError as E};
+use super::{Framing, Host, HttpError, HttpError as E, Origin};
 use crate::limits::{BODY_LEN_MAX, HEAD_LEN_MAX, METHOD_AND_VERSION_LEN_MAX, TARGET_LEN_MAX};
 use bytes::{Buf, BytesMut};
 
@@ -24,6 +24,12 @@ pub struct Request {
     pub keep_alive: bool,
     /// What the body is said to be.
     pub content_type: ContentType,
+    /// Whom it is meant for.
+    pub host: Host,
+    /// Which site a browser sent it from.
+    pub origin: Origin,
+    /// The field If-None-Match: the entity tags of what the client has.
+    pub if_none_match: Option<String>,
     /// Where a client of a stream of events wants to go on (Last-Event-ID, at most 64 bytes). Empty where it makes no
     /// sense.
     pub last_event_id: Option<Box<str>>,
@@ -160,6 +166,9 @@ fn finish((head, body): (Head, BodyReader)) -> Request {
         version: head.line.version,
         keep_alive: head.keep_alive,
         content_type: head.content_type,
+        host: head.host,
+        origin: head.origin,
+        if_none_match: head.if_none_match,
         last_event_id: head.last_event_id,
         body: body.into_body(),
     }
@@ -189,6 +198,27 @@ mod tests {
             BytesMut::from(&b"PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\na"[..]);
         assert_eq!(parser.poll_request(&mut input).unwrap(), None);
         assert!(!parser.take_continue());
+    }
+
+    #[test]
+    fn no_byte_of_a_head_is_looked_at_twice_however_it_is_cut() {
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", "Host: a\r\n".repeat(2000));
+        let (mut parser, mut input) = (RequestParser::new(), BytesMut::new());
+        let mut looked_at = 0;
+        for byte in head.as_bytes() {
+            let before = match &parser.state {
+                State::Head { lines, .. } => lines.scanned_len(),
+                _ => break,
+            };
+            input.extend_from_slice(&[*byte]);
+            if parser.poll_request(&mut input).is_err() {
+                break;
+            }
+            let State::Head { lines, .. } = &parser.state else { break };
+            assert_eq!(lines.scanned_len(), input.len(), "the next search begins behind what is here");
+            looked_at += lines.scanned_len() - before;
+        }
+        assert_eq!(looked_at, crate::limits::HEAD_LEN_MAX, "each byte up to the limit once");
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Response {
         Response { is_stream: true, ..Response::new(200, content_type, "") }
     }
 
+    /// Nothing but time has passed since the answer that the client has, whose entity tag is `tag`.
+    pub fn not_modified(tag: String) -> Response {
+        Response::new(304, "", Vec::new()).with_field("ETag", tag)
+    }
+
     /// JSON.
     pub fn json(status: u16, value: &Value) -> Response {
         Response::new(status, "application/json", value.to_string())
@@ -94,11 +99,16 @@ impl Response {
         head.extend_from_slice(b"HTTP/1.1 ");
         push_pair(head, Decimal::of(self.status.into()).as_str(), " ", reason_phrase(self.status));
         push_pair(head, "Date", ": ", date);
-        push_pair(head, "Content-Type", ": ", self.content_type);
-        if !self.is_stream {
-            push_pair(head, "Content-Length", ": ", Decimal::of(self.body.len() as u64).as_str());
+        if self.status != 304 {
+            // Of a 304 they would speak about the answer that it stands for (RFC 9110 section 15.4.5).
+            push_pair(head, "Content-Type", ": ", self.content_type);
+            if !self.is_stream {
+                push_pair(head, "Content-Length", ": ", Decimal::of(self.body.len() as u64).as_str());
+            }
         }
-        push_pair(head, "Cache-Control", ": ", "no-store");
+        // What has an entity tag may be kept, and is asked about each time.
+        let has_tag = self.fields.iter().any(|(name, _)| *name == "ETag");
+        push_pair(head, "Cache-Control", ": ", if has_tag { "no-cache" } else { "no-store" });
         push_pair(head, "X-Content-Type-Options", ": ", "nosniff");
         for (name, value) in &self.fields {
             push_pair(head, name, ": ", value);
@@ -151,6 +161,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
+        304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
@@ -161,6 +172,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

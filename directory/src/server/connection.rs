@@ -8,7 +8,7 @@
 
 use super::routes::Service;
 use super::watch::{Step, Watch};
-use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Response, Tail, Version};
+use crate::http::{HttpError, Method, Persistence, Request, RequestParser, Tail, Version};
 use crate::limits::{ANSWER_BUDGET_COUNT, OUTPUT_LEN_HIGH, PIPELINE_LEN_MAX};
 use bytes::{Buf, BytesMut};
 use landline::reactor::{Outbox, SocketEnd, Transmit};
@@ -30,6 +30,8 @@ pub(super) struct HttpConnection {
     parser: RequestParser,
     /// Received and not yet understood: an incomplete head, or requests that wait for their turn.
     backlog: BytesMut,
+    /// Requests answered so far.
+    request_count: usize,
     /// Answers that are not in the outbox yet.
     output: BytesMut,
     /// Requests that may still be answered in the turn at this instant.
@@ -69,6 +71,7 @@ impl HttpConnection {
             remote,
             parser: RequestParser::new(),
             backlog: BytesMut::new(),
+            request_count: 0,
             output: BytesMut::new(),
             ration: (now, ANSWER_BUDGET_COUNT),
             is_rationed: false,
@@ -129,7 +132,9 @@ impl HttpConnection {
             self.output = BytesMut::new();
         }
         let is_asked_all = self.has_eof && !self.is_rationed && self.watch.is_none();
-        let is_last = self.is_ending || is_asked_all || service.is_draining();
+        // A request that has begun to come when the server stops is still answered, if it comes in time.
+        let is_stopped = service.is_draining() && !self.has_begun();
+        let is_last = self.is_ending || is_asked_all || is_stopped;
         if !outbox.is_empty() || is_last {
             self.response_since = Some(now);
         } else if self.response_since.take().is_some() {
@@ -152,8 +157,7 @@ impl HttpConnection {
             watch.handle_beat();
             return Ok(());
         }
-        let has_begun = !self.backlog.is_empty() || self.parser.is_in_body();
-        if self.request_since.is_none() || !has_begun {
+        if self.request_since.is_none() || !self.has_begun() {
             return Err(HttpEnd::Idle);
         }
         self.refuse(HttpError::new(408, "the request took too long to arrive"), service, now);
@@ -177,6 +181,11 @@ impl HttpConnection {
     /// Whether requests wait for `poll_transmit` in the next turn.
     pub(super) fn is_rationed(&self) -> bool {
         self.is_rationed
+    }
+
+    /// Whether part of a request is there.
+    fn has_begun(&self) -> bool {
+        !self.backlog.is_empty() || self.parser.is_in_body()
     }
 
     /// The address of the client, an IPv4 one as such.
@@ -270,7 +279,8 @@ impl HttpConnection {
 
     fn respond(&mut self, request: &Request, service: &mut Service, now: Instant) {
         let mut response = service.answer(request, self.remote, now);
-        self.is_ending = !request.keep_alive || service.is_draining();
+        self.request_count += 1;
+        self.is_ending = !request.keep_alive || service.ends_after(self.request_count);
         if response.is_stream() && request.method == Method::Get {
             let watch = service.watchers.open(request, self.address(), &service.store, now);
             response = watch.frame(response);
@@ -283,13 +293,6 @@ impl HttpConnection {
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         };
-        tracing::debug!(
-            remote = %self.remote,
-            method = ?request.method,
-            path = request.target.path(),
-            status = response.status(),
-            "answered"
-        );
         // The stream ends the connection when it ends itself.
         self.is_ending &= self.watch.is_none();
         let tail = Tail { connection, omit_body: request.method == Method::Head };
@@ -298,9 +301,9 @@ impl HttpConnection {
 
     /// Answers what could not be understood; the connection ends with it.
     fn refuse(&mut self, error: HttpError, service: &mut Service, now: Instant) {
-        tracing::debug!(remote = %self.remote, %error, "refused");
+        let response = service.refuse_request(error, self.remote);
         let tail = Tail { connection: Persistence::Close, omit_body: false };
-        Response::from(error).write(&mut self.output, service.date(now), tail);
+        response.write(&mut self.output, service.date(now), tail);
         self.is_ending = true;
         self.backlog = BytesMut::new();
         self.response_since = Some(now);

@@ -6,20 +6,24 @@
 mod connection;
 mod date;
 mod listing;
+mod metrics;
 mod page;
+mod rate;
 mod roster;
 mod routes;
 mod watch;
 
 use crate::interfaces;
 use crate::limits::{
-    CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT,
-    RESPONSE_TIMEOUT, STOP_TIMEOUT, WATCHER_COUNT_MAX,
+    ANNOUNCEMENT_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX,
+    EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT,
+    STOP_TIMEOUT, WATCHER_COUNT_MAX,
 };
 use crate::store::{Store, StoreConfig};
 use bytes::BytesMut;
 use connection::{HttpConnection, HttpEnd, Patience};
 use landline::reactor::{Outbox, Protocol, Reactor, ReactorConfig, Token, Transmit, Turn, Wake};
+use metrics::Limit;
 use roster::Roster;
 use routes::Service;
 use std::io;
@@ -30,15 +34,26 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use watch::Watchers;
 
-/// Bounds of a directory.
-#[derive(Clone, Copy, Debug)]
+/// What an operator decides about a directory: by what names it is reached, and its bounds.
+#[derive(Clone, Debug)]
 pub struct DirectoryConfig {
     /// Bounds of what is stored.
     pub store: StoreConfig,
+    /// The names under which it is reached. Requests for another are refused; IP addresses and `localhost` are always
+    /// taken. Without port.
+    pub host_names: Vec<String>,
     /// Connections in all; the one that was quiet longest makes room for a new one.
     pub connection_count_max: usize,
     /// Connections of one address, likewise.
     pub connections_per_address_max: usize,
+    /// Requests of one connection; with the answer to the last it is closed.
+    pub requests_per_connection_max: usize,
+    /// Announcements and withdrawals of one address in a second, over time; `u32::MAX` lifts the limit.
+    pub announcements_per_second_max: u32,
+    /// The same at once.
+    pub announcement_burst_max: u32,
+    /// Whether this host's own loopback addresses announce as often as they like.
+    pub spares_loopback: bool,
     /// Watchers at a time. Never more than three quarters of the connections, in all and of one address, whatever is said
     /// here: requests keep the rest.
     pub watcher_count_max: usize,
@@ -54,8 +69,13 @@ impl Default for DirectoryConfig {
     fn default() -> DirectoryConfig {
         DirectoryConfig {
             store: StoreConfig::default(),
+            host_names: Vec::new(),
             connection_count_max: CONNECTION_COUNT_MAX,
             connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
+            announcements_per_second_max: ANNOUNCEMENTS_PER_SECOND_MAX,
+            announcement_burst_max: ANNOUNCEMENT_BURST_MAX,
+            spares_loopback: false,
             watcher_count_max: WATCHER_COUNT_MAX,
             request_timeout: REQUEST_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
@@ -80,7 +100,6 @@ impl Directory {
     pub fn bind(address: SocketAddr, config: DirectoryConfig) -> io::Result<(Directory, DirectoryLoop)> {
         let (instance, jitter_seed) = (random()?, random()?);
         let stop = Arc::new(AtomicBool::new(false));
-        let server = Server::new(config, instance, jitter_seed, stop.clone());
         let reactor_config = ReactorConfig {
             // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
             connection_count_max: config.connection_count_max.saturating_mul(2).saturating_add(64),
@@ -89,6 +108,7 @@ impl Directory {
             linger: STOP_TIMEOUT,
             ..ReactorConfig::default()
         };
+        let server = Server::new(config, instance, jitter_seed, stop.clone());
         let mut reactor = Reactor::new(server, reactor_config)?;
         let address = reactor.bind_listener(address)?;
         let directory = Directory { address, stop, wake: reactor.wake() };
@@ -133,7 +153,7 @@ impl DirectoryLoop {
     /// Those of the poll; what befalls one connection ends that connection only.
     pub fn run(mut self) -> io::Result<()> {
         while !self.reactor.protocol().is_stopping() {
-            self.reactor.turn(None)?;
+            self.turn(None)?;
         }
         self.reactor.close_listeners();
         let deadline = Instant::now() + STOP_TIMEOUT;
@@ -142,8 +162,15 @@ impl DirectoryLoop {
             if left.is_zero() || self.reactor.protocol().roster.len() == 0 {
                 return Ok(());
             }
-            self.reactor.turn(Some(left))?;
+            self.turn(Some(left))?;
         }
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.reactor.turn(timeout)?;
+        let stats = self.reactor.stats();
+        self.reactor.protocol_mut().service.metrics.reactor = stats;
+        Ok(())
     }
 }
 
@@ -226,8 +253,7 @@ impl Server {
         let share = |count: usize| (count / 4 * 3).max(1);
         let count_max = config.watcher_count_max.min(share(config.connection_count_max));
         let watchers = Watchers::new(instance, count_max, share(config.connections_per_address_max));
-        // The jitter's generator must not start at 0.
-        let service = Service::new(Store::new(config.store), watchers, jitter_seed | 1);
+        let service = Service::new(Store::new(config.store), watchers, &config, jitter_seed);
         Server { service, roster: Roster::default(), config, patience, stop }
     }
 
@@ -256,8 +282,11 @@ impl Protocol for Server {
         let is_crowded = self.roster.count_of(address) >= self.config.connections_per_address_max;
         if is_crowded || self.roster.len() >= self.config.connection_count_max {
             let victim = self.roster.take_oldest(is_crowded.then_some(address))?;
+            let limit = if is_crowded { Limit::ConnectionsPerAddress } else { Limit::Connections };
+            self.service.metrics.count_limit(limit);
             turn.close(victim);
         }
+        self.service.metrics.connection_count += 1;
         let http = HttpConnection::new(remote, self.patience, turn.now());
         Some(Seat { http, order: self.roster.enter(token, address), is_held: false })
     }
@@ -310,6 +339,12 @@ impl Protocol for Server {
     fn closed(&mut self, _token: Token, seat: Seat, reason: HttpEnd, _turn: &mut Turn) {
         tracing::debug!(%reason, "connection ended");
         self.roster.leave(seat.order);
+        self.service.metrics.connection_count -= 1;
+        match reason {
+            HttpEnd::SlowReader => self.service.metrics.count_limit(Limit::ResponseTime),
+            HttpEnd::Overrun => self.service.metrics.count_limit(Limit::PipelineLen),
+            HttpEnd::Idle | HttpEnd::Socket(_) => {}
+        }
         if seat.http.has_watched() {
             self.service.watchers.leave(seat.http.address());
             tracing::debug!(watchers_left = self.service.watchers.count(), "a watcher has gone");
@@ -334,7 +369,8 @@ impl Protocol for Server {
     }
 
     fn handle_timer(&mut self, turn: &mut Turn) {
-        self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+        let count = self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+        self.service.metrics.expired_count += count as u64;
     }
 
     /// Whatever has changed in this turn goes out to all watchers together, at the start of the next: whoever asked for

@@ -85,7 +85,7 @@ fn snapshot(address: SocketAddr, id: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET /v1/watch HTTP/1.1\r\nHost: a\r\nLast-Event-ID: {id}\r\n\r\n").unwrap();
+    write!(stream, "GET /v1/watch HTTP/1.1\r\nHost: {address}\r\nLast-Event-ID: {id}\r\n\r\n").unwrap();
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     while !String::from_utf8_lossy(&bytes).contains("event: ready") {

@@ -10,7 +10,7 @@
 
 mod words;
 
-use super::routes::bad_parameter;
+use super::routes::{Problem, bad_parameter};
 use crate::announcement::Name;
 use crate::http::{Request, Response, Version};
 use crate::limits::{
@@ -115,7 +115,7 @@ impl Watchers {
         if self.count >= self.count_max || of_address >= self.per_address_max {
             let detail = "there are as many watchers as there may be, in all or of your address; come again, or ask \
                           for /v1/peers now and then";
-            return Err(Response::problem(503, "too_many_watchers", detail).with_retry_after(RETRY_AFTER));
+            return Err(Problem::TooManyWatchers.response(detail).with_retry_after(RETRY_AFTER));
         }
         Ok(Response::stream("text/event-stream"))
     }

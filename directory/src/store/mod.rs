@@ -9,7 +9,7 @@ mod departed;
 mod list;
 
 pub(crate) use changes::{Change, Changes, DownReason, Logged};
-pub(crate) use list::Query;
+pub(crate) use list::{Page, Query};
 
 use crate::announcement::{Announcement, Name, SignedStatement, Withdrawal};
 use crate::limits::{
@@ -186,6 +186,11 @@ impl Store {
             count += 1;
         }
         count
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn disk_len(&self) -> u64 {
+        0
     }
 
     /// When the next announcement ends.

@@ -57,6 +57,7 @@ fn request_lines() -> Vec<Case> {
         "PUT /x HTTP/1.1",
         "DELETE /x HTTP/1.1",
         "POST /x HTTP/1.1",
+        "QUERY /x HTTP/1.1",
         "OPTIONS * HTTP/1.1",
         "OPTIONS /x HTTP/1.1",
         "GET http://a.example/x HTTP/1.1",
@@ -110,7 +111,14 @@ fn request_lines() -> Vec<Case> {
     let mut cases: Vec<Case> = good.map(|line| case(with_line(line), 2, 0)).into();
     cases.extend(bad.map(|(line, status)| case(with_line(line), 0, status)));
     cases.push(case("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, 505));
+    cases.push(case(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SECOND}"), 0, 505));
+    cases.push(case(format!("PRI * HTTP/1.1\r\nHost: a\r\n\r\n{SECOND}"), 0, 400));
     cases.push(case("GET /\r\n", 0, 400));
+    cases.push(case(format!("GET /\r\n{SECOND}"), 0, 400));
+    cases.push(case(format!("GET /x\r\n\r\n{SECOND}"), 0, 400));
+    cases.push(case(format!("\0{SECOND}"), 0, 400));
+    cases.push(case(format!("\u{feff}{SECOND}"), 0, 400));
+    cases.push(case(format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{SECOND}"), 0, 400));
     cases.push(case("\u{16}\u{3}\u{1}\0\0", 0, 400));
     cases
 }
@@ -147,6 +155,9 @@ fn fields() -> Vec<Case> {
         "Host: a\r\n!#$%&'*+-.^_`|~09: x\r\n",
         "Host: a\r\nX-Forwarded-For: 1.2.3.4\r\n",
         "Host: a\r\nCookie: a=b\r\nCookie: c=d\r\n",
+        "Host: a\r\nIf-None-Match: \"a\"\r\nIf-None-Match: W/\"b\"\r\n",
+        "Host: a\r\nOrigin: null\r\n",
+        "Host: a\r\nForwarded: host=b\r\nX-Forwarded-Host: b\r\n",
     ];
     let bad = [
         "Host: a\r\nX : b\r\n",
@@ -169,6 +180,21 @@ fn fields() -> Vec<Case> {
         "Host: a\r\n\"X\": b\r\n",
         "Host: a\r\nX/Y: b\r\n",
         "Host: a\r\nContent-Type: a/b\r\nContent-Type: a/b\r\n",
+        "Host: a\r\nOrigin: http://a\r\nOrigin: http://a\r\n",
+        "Host: a\r\nOrigin: http://\u{e9}\r\n",
+        "Host: a\r\nIf-None-Match: \"\u{e9}\"\r\n",
+        "Host: a\r\nX: b\r\n\r\r\n",
+        "Host: a\r\nX[0]: b\r\n",
+        "Host: a\r\nX{: b\r\n",
+        "Host: a\r\nX=: b\r\n",
+        "Host: a\r\nX@: b\r\n",
+        "Host: a\r\nX\t: b\r\n",
+        "Host: a\r\nX\u{7f}: b\r\n",
+        "Host: a\r\n\u{feff}X: b\r\n",
+        "Host: a\r\nTransfer-Encoding\0: chunked\r\n",
+        "Host: a\r\nContent-Length : 5\r\n",
+        "Host: a\r\nContent-Length: 5\r\n 0\r\n",
+        "Host: a\r\nTransfer-Encoding:\r\n chunked\r\n",
     ];
     let mut cases: Vec<Case> = good.map(|fields| case(with_fields(fields), 2, 0)).into();
     cases.extend(bad.map(|fields| case(with_fields(fields), 0, 400)));
@@ -177,8 +203,10 @@ fn fields() -> Vec<Case> {
 
 fn hosts() -> Vec<Case> {
     let good = ["a", "a.example:80", "127.0.0.1:8600", "[::1]:8600", "a:"];
-    let bad =
-        ["", " ", "a b", "a,b", "a/b", "u@a", "a:b", "a:99999", "[::1", "[x]", "http://a", "a\u{e9}", ":80", "a:+1"];
+    let bad = [
+        "", " ", "a b", "a,b", "a/b", "u@a", "a:b", "a:99999", "[::1", "[x]", "http://a", "a\u{e9}", ":80", "a:+1",
+        "[::1%lo]", "[::1]x", "a:80:80", "a#b", "a?b", "a\\b",
+    ];
     let mut cases: Vec<Case> = good.map(|host| case(with_fields(&format!("Host: {host}\r\n")), 2, 0)).into();
     // A comma is allowed in a registered name, so "a,b" is one host and no list.
     cases.extend(bad.map(|host| match host {
@@ -242,6 +270,13 @@ fn codings() -> Vec<Case> {
         ("Transfer-Encoding: \u{b}chunked", 400),
         ("Transfer-Encoding : chunked", 400),
         ("Transfer-Encoding: gz ip, chunked", 400),
+        ("Transfer-Encoding: chunked,,", 400),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", 400),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: ", 400),
+        ("Transfer-Encoding: chunked\u{e9}", 400),
+        ("Transfer-Encoding: chunked\r\nContent-Length: +5", 400),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 0\r\nContent-Length: 0", 400),
+        ("Content-Length: 5\r\nTransfer-Encoding: xchunked", 400),
         ("Transfer-Encoding: gzip, chunked", 501),
         ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", 501),
         ("Transfer-Encoding: identity, chunked", 501),
@@ -285,6 +320,21 @@ fn chunks() -> Vec<Case> {
         "0\r\nContent-Length: 5\r\n\r\n",
         "0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "0\r\nHost: b\r\n\r\n",
+        "0\r\nConnection: close\r\n\r\n",
+        "0\r\nTrailer: X\r\n\r\n",
+        "0\r\nTE: trailers\r\n\r\n",
+        "0\r\nContent-Type: application/json\r\n\r\n",
+        "0\r\nAuthorization: x\r\n\r\n",
+        "0\r\nExpect: 100-continue\r\n\r\n",
+        "0\r\nX: y\0\r\n\r\n",
+        "0\r\nX: y\rZ: 1\r\n\r\n",
+        "0;a\n\r\n\r\n",
+        "-1\r\na\r\n0\r\n\r\n",
+        "1\r\na0\r\n\r\n",
+        "1\r\na\r0\r\n\r\n",
+        "1\n;\r\na\r\n0\r\n\r\n",
+        "5\t\r\nabcde\r\n0\r\n\r\n",
+        "\u{663}\r\nabc\r\n0\r\n\r\n",
         "0\r\nX : y\r\n\r\n",
         "0\r\n folded\r\n\r\n",
         "0\r\nX: y\n\r\n",
@@ -299,6 +349,9 @@ fn chunks() -> Vec<Case> {
     cases.push(case(with_chunks("4001\r\n"), 0, 413));
     cases.push(case(with_chunks("4000\r\n").replace(SECOND, "abc"), 0, 0));
     cases.push(case(with_chunks(&format!("5;{}\r\nabcde\r\n0\r\n\r\n", "x".repeat(2000))), 0, 400));
+    cases.push(case(with_chunks(&format!("5;{}\r\nabcde\r\n0\r\n\r\n", "x".repeat(64 * 1024))), 0, 400));
+    cases.push(case(with_chunks(&format!("{}\r\n", "0".repeat(17))), 0, 400));
+    cases.push(case(with_chunks("8000000000000000\r\n"), 0, 413));
     let creeping = format!("1;{}\r\na\r\n", "x".repeat(300)).repeat(4);
     cases.push(case(with_chunks(&format!("{creeping}0\r\n\r\n")), 0, 400));
     cases.push(case(with_chunks(&format!("0\r\nX: {}\r\n\r\n", "y".repeat(5000))), 0, 431));

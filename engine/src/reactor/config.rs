@@ -55,6 +55,8 @@ pub struct ReactorStats {
     pub accepted_count: u64,
     /// Connections refused by the protocol or because the reactor was full.
     pub refused_count: u64,
+    /// Times that accepting rested because descriptors or memory had run out.
+    pub accept_pause_count: u64,
     /// Outgoing connections started.
     pub dialled_count: u64,
     /// Connections gone: those accepted and not refused, and those dialled, end here.
@@ -79,6 +81,7 @@ impl ReactorStats {
             wakeup_count: self.wakeup_count + other.wakeup_count,
             accepted_count: self.accepted_count + other.accepted_count,
             refused_count: self.refused_count + other.refused_count,
+            accept_pause_count: self.accept_pause_count + other.accept_pause_count,
             dialled_count: self.dialled_count + other.dialled_count,
             closed_count: self.closed_count + other.closed_count,
             connection_count: self.connection_count + other.connection_count,

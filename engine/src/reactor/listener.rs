@@ -19,6 +19,8 @@ pub(super) struct Listeners {
     paused_until: Option<Instant>,
     /// A shortage has been logged; once is enough until accepting works again.
     is_short: bool,
+    /// Pauses since the start.
+    pause_count: u64,
 }
 
 struct Listener {
@@ -60,6 +62,11 @@ impl Listeners {
         self.paused_until
     }
 
+    /// How often accepting has paused.
+    pub(super) fn pause_count(&self) -> u64 {
+        self.pause_count
+    }
+
     /// Ends a pause: its time has come, or a descriptor has become free.
     pub(super) fn resume(&mut self) {
         self.paused_until = None;
@@ -96,6 +103,7 @@ impl Listeners {
     /// Descriptors or memory have run out; the listeners stay ready.
     fn pause(&mut self, now: Instant, error: &io::Error) {
         self.paused_until = Some(now + ACCEPT_PAUSE);
+        self.pause_count += 1;
         if !std::mem::replace(&mut self.is_short, true) {
             tracing::warn!(%error, "accepting pauses: raise the limit of open files if this repeats");
         }

@@ -187,7 +187,11 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
 
     /// Counters since the start.
     pub fn stats(&self) -> ReactorStats {
-        ReactorStats { connection_count: self.connections.len() as u64, ..self.common.stats }
+        ReactorStats {
+            connection_count: self.connections.len() as u64,
+            accept_pause_count: self.listeners.pause_count(),
+            ..self.common.stats
+        }
     }
 
     /// What was noted between turns, or carried over, before anything waits.

@@ -24,12 +24,12 @@ impl Exchange {
         Ok(self.stream.write_all(request)?)
     }
 
-    /// The body of the answer, which must be a good one and have its length said.
-    pub(super) fn receive(&mut self) -> Result<Vec<u8>, Failure> {
+    /// The answer, which must be a good one and have its length said: its head in small letters, and its body.
+    pub(super) fn receive(&mut self) -> Result<(String, Vec<u8>), Failure> {
         let mut buffer = [0; READ_LEN];
         loop {
-            if let Some(body) = take_body(&mut self.received)? {
-                return Ok(body);
+            if let Some(answer) = take_answer(&mut self.received)? {
+                return Ok(answer);
             }
             match self.stream.read(&mut buffer)? {
                 0 => return Err("the server has closed a connection".into()),
@@ -40,7 +40,7 @@ impl Exchange {
 }
 
 /// Takes an answer from the front of what has come; nothing while it is not whole.
-fn take_body(received: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
+fn take_answer(received: &mut Vec<u8>) -> Result<Option<(String, Vec<u8>)>, Failure> {
     const LENGTH: &str = "\r\ncontent-length: ";
     let Some(head_len) = received.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4) else {
         return Ok(None);
@@ -56,7 +56,7 @@ fn take_body(received: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
     }
     let body = received[head_len..head_len + body_len].to_vec();
     received.drain(..head_len + body_len);
-    Ok(Some(body))
+    Ok(Some((head, body)))
 }
 
 #[cfg(test)]
@@ -66,15 +66,16 @@ mod tests {
     #[test]
     fn an_answer_is_taken_when_it_is_whole() {
         let mut received = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab".to_vec();
-        assert_eq!(take_body(&mut received).expect("so far so good"), None);
+        assert_eq!(take_answer(&mut received).expect("so far so good"), None);
         received.extend_from_slice(b"cHTTP");
-        assert_eq!(take_body(&mut received).expect("whole").as_deref(), Some(&b"abc"[..]));
+        let (head, body) = take_answer(&mut received).expect("good").expect("whole");
+        assert_eq!((head.lines().count(), &body[..]), (3, &b"abc"[..]));
         assert_eq!(received, b"HTTP");
     }
 
     #[test]
     fn a_refusal_is_told_in_full() {
-        let refused = take_body(&mut b"HTTP/1.1 409 Conflict\r\nContent-Length: 1\r\n\r\nx".to_vec());
+        let refused = take_answer(&mut b"HTTP/1.1 409 Conflict\r\nContent-Length: 1\r\n\r\nx".to_vec());
         assert!(refused.expect_err("refused").to_string().contains("409 Conflict"));
     }
 }

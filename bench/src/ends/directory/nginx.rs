@@ -23,11 +23,11 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Runs it until the session ends.
 pub(super) fn serve() -> Result<Report, Failure> {
-    let answer = directory_answer()?;
+    let (head, body) = directory_answer()?;
     let place = tempfile::tempdir()?;
     let address = free_address()?;
     let file = place.path().join("nginx.conf");
-    fs::write(&file, configuration(place.path(), address, &answer))?;
+    fs::write(&file, configuration(place.path(), address, &head, &body))?;
     let directory = place.path().as_os_str();
     let nginx = Foreign::start(
         PROGRAM,
@@ -39,13 +39,13 @@ pub(super) fn serve() -> Result<Report, Failure> {
 }
 
 /// What the directory answers when a peer is looked up.
-fn directory_answer() -> Result<String, Failure> {
+fn directory_answer() -> Result<(String, String), Failure> {
     let (running, address) = serve::start(1)?;
     let mut exchange = Exchange::connect(address)?;
-    exchange.send(format!("GET /v1/peers/{} HTTP/1.1\r\nHost: a\r\n\r\n", peers::name(0)).as_bytes())?;
-    let body = String::from_utf8(exchange.receive()?)?;
+    exchange.send(format!("GET /v1/peers/{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", peers::name(0)).as_bytes())?;
+    let (head, body) = exchange.receive()?;
     running.stop()?;
-    Ok(body)
+    Ok((head, String::from_utf8(body)?))
 }
 
 /// A port that was free a moment ago: nginx cannot be asked which one it has taken.
@@ -65,8 +65,8 @@ fn await_listener(address: SocketAddr) -> Result<(), Failure> {
 }
 
 /// One process without privileges that writes to nowhere but `place`.
-fn configuration(place: &Path, address: SocketAddr, answer: &str) -> String {
-    let answer = answer.replace('\\', "\\\\").replace('\'', "\\'");
+fn configuration(place: &Path, address: SocketAddr, head: &str, body: &str) -> String {
+    let (fields, body) = (fields(head), quote(body));
     let place = place.display();
     format!(
         "daemon off;\nmaster_process off;\nworker_processes 1;\npid {place}/pid;\nerror_log stderr crit;\n\
@@ -77,9 +77,21 @@ fn configuration(place: &Path, address: SocketAddr, answer: &str) -> String {
          client_body_temp_path {place}/body;\nproxy_temp_path {place}/proxy;\nfastcgi_temp_path {place}/fastcgi;\n\
          uwsgi_temp_path {place}/uwsgi;\nscgi_temp_path {place}/scgi;\n\
          server {{\nlisten {address};\nlocation / {{\n\
-         add_header Cache-Control no-store;\nadd_header X-Content-Type-Options nosniff;\n\
-         return 200 '{answer}';\n}}\n}}\n}}\n"
+         {fields}return 200 {body};\n}}\n}}\n}}\n"
     )
+}
+
+/// The fields of a head that nginx does not write by itself.
+fn fields(head: &str) -> String {
+    const ITS_OWN: [&str; 4] = ["date", "content-type", "content-length", "connection"];
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let ours = fields.filter(|(name, _)| !ITS_OWN.contains(name));
+    ours.map(|(name, value)| format!("add_header {name} {};\n", quote(value))).collect()
+}
+
+/// A string as its configuration has them.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 #[cfg(test)]
@@ -88,7 +100,9 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_its_quotes() {
-        let text = configuration(Path::new("/p"), ([127, 0, 0, 1], 80).into(), r#"{"a":"\"b\""}"#);
+        let head = "http/1.1 200 ok\r\ndate: now\r\netag: w/\"1\"\r\n\r\n";
+        let text = configuration(Path::new("/p"), ([127, 0, 0, 1], 80).into(), head, r#"{"a":"\"b\""}"#);
+        assert!(text.contains("add_header etag 'w/\"1\"';\n") && !text.contains("now"), "{text}");
         assert!(text.contains(r#"return 200 '{"a":"\\"b\\""}';"#), "{text}");
     }
 }

@@ -43,6 +43,9 @@ fn config() -> DirectoryConfig {
         store,
         connection_count_max: PLENTY,
         connections_per_address_max: PLENTY,
+        requests_per_connection_max: usize::MAX,
+        announcements_per_second_max: u32::MAX,
+        announcement_burst_max: u32::MAX,
         watcher_count_max: PLENTY,
         keep_alive_timeout: LONG,
         ..DirectoryConfig::default()

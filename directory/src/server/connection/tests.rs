@@ -1,3 +1,4 @@
+use super::super::DirectoryConfig;
 use super::*;
 use crate::server::watch::Watchers;
 use crate::store::{Store, StoreConfig};
@@ -20,7 +21,8 @@ impl Wire {
     fn new() -> Wire {
         let now = Instant::now();
         let remote = SocketAddr::from(([192, 0, 2, 1], 1000));
-        let service = Service::new(Store::new(StoreConfig::default()), Watchers::new(7, 2, 2), 1);
+        let config = DirectoryConfig { host_names: vec!["a".to_owned()], ..DirectoryConfig::default() };
+        let service = Service::new(Store::new(StoreConfig::default()), Watchers::new(7, 2, 2), &config, 1);
         Wire { http: HttpConnection::new(remote, PATIENCE, now), service, now }
     }
 
