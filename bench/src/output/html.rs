@@ -109,9 +109,10 @@ fn spent(outcome: &Outcome) -> String {
     )
 }
 
-/// The curves of a case that measures round trips; of ours those beside the first rival.
+/// The curves of a case that measures round trips, or requests with the time that each takes; of ours those beside the first rival.
 fn latency(outcomes: &[&Outcome]) -> String {
-    let is_latency = |outcome: &&&Outcome| matches!(outcome.metric, Metric::LatencyP50 | Metric::LatencyP99);
+    let is_latency =
+        |outcome: &&&Outcome| matches!(outcome.metric, Metric::LatencyP50 | Metric::LatencyP99 | Metric::RequestRate);
     let mut lines = Vec::new();
     for outcome in outcomes.iter().filter(is_latency) {
         if lines.is_empty() {
