@@ -29,6 +29,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Precedes an announcement when it is signed.
@@ -144,6 +145,11 @@ impl SignedStatement {
         Ok(SignedStatement { statement: statement.into(), signature })
     }
 
+    /// One that the store kept.
+    pub(crate) fn from_stored(statement: &str, signature: [u8; 64]) -> SignedStatement {
+        SignedStatement { statement: statement.into(), signature }
+    }
+
     /// The envelope.
     pub fn to_json(&self) -> String {
         serde_json::json!({ "statement": &*self.statement, "signature": self.signature_hex() }).to_string()
@@ -152,6 +158,10 @@ impl SignedStatement {
     /// The bytes that were signed, but for the domain.
     pub fn statement(&self) -> &str {
         &self.statement
+    }
+
+    pub(crate) fn signature(&self) -> &[u8; 64] {
+        &self.signature
     }
 
     /// The signature as an envelope has it.
@@ -215,8 +225,9 @@ impl fmt::Debug for SignedStatement {
 }
 
 /// A peer's name: 2 to 63 of `a-z 0-9 . _ -`, at least one of them a letter or digit (`..` means something else in a path).
+/// Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// The name as text.

@@ -11,25 +11,33 @@ mod routes;
 
 use crate::interfaces;
 use crate::limits::{
-    CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT,
-    RESPONSE_TIMEOUT, STOP_TIMEOUT,
+    ALLOW_QUEUE_COUNT, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT,
+    REQUEST_TIMEOUT, RESPONSE_TIMEOUT, STOP_TIMEOUT,
 };
-use crate::store::{Store, StoreConfig};
+use crate::store::{AllowError, AllowList, Store, StoreConfig};
 use bytes::BytesMut;
 use connection::{HttpConnection, HttpEnd, Patience};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use landline::reactor::{Outbox, Protocol, Reactor, ReactorConfig, Token, Transmit, Turn, Wake};
 use roster::Roster;
 use routes::Service;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bounds of a directory.
-#[derive(Clone, Copy, Debug)]
+/// Bounds of a directory, and where it keeps what it knows.
+#[derive(Clone, Debug)]
 pub struct DirectoryConfig {
+    /// The directory of its store, made where it is missing; `None`: what it knows ends with it.
+    pub store_dir: Option<PathBuf>,
+    /// A file with the peers that may announce, one PeerId a line; `None`: anybody may.
+    pub allow_file: Option<PathBuf>,
+    /// Names that requests may have in their Host field, beside literal addresses.
+    pub host_names: Vec<String>,
     /// Bounds of what is stored.
     pub store: StoreConfig,
     /// Connections in all; the one that was quiet longest makes room for a new one.
@@ -47,6 +55,9 @@ pub struct DirectoryConfig {
 impl Default for DirectoryConfig {
     fn default() -> DirectoryConfig {
         DirectoryConfig {
+            store_dir: None,
+            allow_file: None,
+            host_names: Vec::new(),
             store: StoreConfig::default(),
             connection_count_max: CONNECTION_COUNT_MAX,
             connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
@@ -61,6 +72,8 @@ impl Default for DirectoryConfig {
 #[derive(Clone)]
 pub struct Directory {
     address: SocketAddr,
+    allow_file: Option<Arc<Path>>,
+    allow: Sender<AllowList>,
     stop: Arc<AtomicBool>,
     wake: Arc<Wake>,
 }
@@ -69,12 +82,17 @@ impl Directory {
     /// Binds `address` (port 0 takes any free one; `[::]` takes IPv4 too). It answers once the loop runs.
     ///
     /// # Errors
-    /// Those of the socket calls; `AddrInUse` where the port is busy.
+    /// Those of the socket calls; `AddrInUse` where the port is busy. Where the store or the list of allowed peers cannot be
+    /// used, the error holds a [`StoreError`](crate::StoreError) or [`AllowError`](crate::AllowError).
     pub fn bind(address: SocketAddr, config: DirectoryConfig) -> io::Result<(Directory, DirectoryLoop)> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let server = Server::new(config, u64::from_le_bytes(seed), stop.clone());
+        let (allow, to_allow) = bounded(ALLOW_QUEUE_COUNT);
+        let allow_file: Option<Arc<Path>> = config.allow_file.clone().map(Arc::from);
+        let store = open_store(&config)?;
+        let shared = Commands { stop: stop.clone(), allow: to_allow };
+        let server = Server::new(&config, store, u64::from_le_bytes(seed), shared);
         let reactor_config = ReactorConfig {
             // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
             connection_count_max: config.connection_count_max.saturating_mul(2).saturating_add(64),
@@ -85,7 +103,9 @@ impl Directory {
         };
         let mut reactor = Reactor::new(server, reactor_config)?;
         let address = reactor.bind_listener(address)?;
-        let directory = Directory { address, stop, wake: reactor.wake() };
+        let wake = reactor.wake();
+        reactor.protocol_mut().service.store.wake_by(move || wake.wake());
+        let directory = Directory { address, allow_file, allow, stop, wake: reactor.wake() };
         Ok((directory, DirectoryLoop { reactor }))
     }
 
@@ -108,6 +128,21 @@ impl Directory {
         self.urls().into_iter().next().unwrap_or_else(|| format!("http://{}", self.address))
     }
 
+    /// Reads the list of allowed peers anew, if there is one, and gives how many are on it. Those listed that are not on it
+    /// are removed. Blocks for as long as reading takes.
+    ///
+    /// # Errors
+    /// Where it cannot be read; the list that was there before stays.
+    pub fn reload(&self) -> Result<Option<usize>, AllowError> {
+        let Some(path) = &self.allow_file else { return Ok(None) };
+        let list = AllowList::load(path)?;
+        let count = list.len();
+        // Where the loop has ended there is nobody to be kept out.
+        let _ = self.allow.send(list);
+        self.wake.wake();
+        Ok(Some(count))
+    }
+
     /// Has the loop finish what is being answered and return, within two seconds.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -121,7 +156,7 @@ pub struct DirectoryLoop {
 }
 
 impl DirectoryLoop {
-    /// Serves until [`Directory::stop`].
+    /// Serves until [`Directory::stop`]; what it knows is on disk then.
     ///
     /// # Errors
     /// Those of the poll; what befalls one connection ends that connection only.
@@ -134,6 +169,7 @@ impl DirectoryLoop {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.reactor.protocol().roster.len() == 0 {
+                self.reactor.protocol_mut().service.store.close();
                 return Ok(());
             }
             self.reactor.turn(Some(left))?;
@@ -193,9 +229,16 @@ impl Drop for RunningDirectory {
 struct Server {
     service: Service,
     roster: Roster,
-    config: DirectoryConfig,
+    connection_count_max: usize,
+    connections_per_address_max: usize,
     patience: Patience,
+    commands: Commands,
+}
+
+/// What a [`Directory`] tells its loop.
+struct Commands {
     stop: Arc<AtomicBool>,
+    allow: Receiver<AllowList>,
 }
 
 /// A connection and its place in the roster.
@@ -205,19 +248,25 @@ struct Seat {
 }
 
 impl Server {
-    fn new(config: DirectoryConfig, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
+    fn new(config: &DirectoryConfig, store: Store, jitter_seed: u64, commands: Commands) -> Server {
         let patience = Patience {
             request: config.request_timeout,
             response: config.response_timeout,
             keep_alive: config.keep_alive_timeout,
         };
-        // The jitter's generator must not start at 0.
-        let service = Service::new(Store::new(config.store), jitter_seed | 1);
-        Server { service, roster: Roster::default(), config, patience, stop }
+        Server {
+            // The jitter's generator must not start at 0.
+            service: Service::new(store, jitter_seed | 1),
+            roster: Roster::default(),
+            connection_count_max: config.connection_count_max,
+            connections_per_address_max: config.connections_per_address_max,
+            patience,
+            commands,
+        }
     }
 
     fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.commands.stop.load(Ordering::Acquire)
     }
 }
 
@@ -226,12 +275,12 @@ impl Protocol for Server {
     type CloseReason = HttpEnd;
 
     fn accept(&mut self, token: Token, remote: SocketAddr, turn: &mut Turn) -> Option<Seat> {
-        if self.is_stopping() || self.config.connection_count_max == 0 {
+        if self.is_stopping() || self.connection_count_max == 0 {
             return None;
         }
         let address = remote.ip().to_canonical();
-        let is_crowded = self.roster.count_of(address) >= self.config.connections_per_address_max;
-        if is_crowded || self.roster.len() >= self.config.connection_count_max {
+        let is_crowded = self.roster.count_of(address) >= self.connections_per_address_max;
+        if is_crowded || self.roster.len() >= self.connection_count_max {
             let victim = self.roster.take_oldest(is_crowded.then_some(address))?;
             turn.close(victim);
         }
@@ -288,6 +337,10 @@ impl Protocol for Server {
     }
 
     fn drain_commands(&mut self, turn: &mut Turn) {
+        for list in self.commands.allow.try_iter() {
+            self.service.store.allow(Some(list), turn.now());
+        }
+        self.service.store.handle_news(turn.now());
         if self.is_stopping() && !self.service.is_draining() {
             self.service.drain();
             for token in self.roster.tokens() {
@@ -297,16 +350,32 @@ impl Protocol for Server {
     }
 
     fn has_commands(&self) -> bool {
-        self.is_stopping() && !self.service.is_draining()
+        (self.is_stopping() && !self.service.is_draining())
+            || !self.commands.allow.is_empty()
+            || self.service.store.has_news()
     }
 
     fn timer(&self) -> Option<Instant> {
-        self.service.store.next_expiry()
+        self.service.store.timer()
     }
 
     fn handle_timer(&mut self, turn: &mut Turn) {
-        self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
+        self.service.store.handle_timer(turn.now(), EXPIRY_BUDGET_COUNT);
     }
+}
+
+/// The store that `config` asks for, with those who may announce.
+fn open_store(config: &DirectoryConfig) -> io::Result<Store> {
+    let allowed = config.allow_file.as_deref().map(AllowList::load).transpose()?;
+    let now = Instant::now();
+    let mut store = match &config.store_dir {
+        Some(dir) => Store::open(config.store, dir, now)?,
+        None => Store::new(config.store),
+    };
+    // Nobody who is no longer allowed is shown, not even for a moment.
+    store.allow(allowed, now);
+    store.finish_sweep(now);
+    Ok(store)
 }
 
 #[cfg(test)]

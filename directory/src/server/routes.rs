@@ -170,10 +170,22 @@ impl Service {
                 let detail = "this peer has said something later; sign a sequence above the one given here";
                 Response::problem_with(409, "old_sequence", detail, members)
             }
-            StoreRefusal::NameTaken { holder } => {
+            StoreRefusal::NameTaken { holder, held_for } => {
                 members.insert("holder".to_owned(), holder.to_string().into());
-                let detail = "another live peer has this name; choose another, or wait until it has gone";
+                if let Some(left) = held_for {
+                    members.insert("held_for_ms".to_owned(), (left.as_millis() as u64).into());
+                }
+                let detail = "another peer has this name, live or not long gone; choose another, or ask the operator to \
+                              free it with `landline directory release NAME`";
                 Response::problem_with(409, "name_taken", detail, members)
+            }
+            StoreRefusal::NotAllowed => {
+                let detail = "this directory lists only the peers that its operator names; give them your PeerId";
+                Response::problem(403, "not_allowed", detail)
+            }
+            StoreRefusal::Unavailable => {
+                let detail = "what is announced cannot be stored for now: the disk is full or fails; come again";
+                Response::problem(503, "store_unavailable", detail).with_retry_after(RETRY_AFTER)
             }
             StoreRefusal::AddressFull => {
                 let detail = "your address has as many announcements as one may have; withdraw some, or wait";
@@ -209,6 +221,7 @@ fn entry_json(entry: &Entry, now: Instant) -> Value {
         "statement": entry.signed().statement(),
         "signature": entry.signed().signature_hex(),
         "expires_in_ms": entry.expires_in(now).as_millis() as u64,
+        "since_ms": now.saturating_duration_since(entry.since()).as_millis() as u64,
     })
 }
 
