@@ -38,7 +38,7 @@ fn run(args: &Args) -> Result<()> {
     let common = &args.common;
     match &args.command {
         Command::Id { json } => commands::id::run(common, *json),
-        Command::Directory { listen } => commands::directory::run(*listen),
+        Command::Directory(directory) => commands::directory::run(common, directory),
         Command::Listen(listen) => commands::listen::run(common, listen),
         Command::Peers { json } => commands::peers::run(common, *json),
         Command::Chat { peers, accept_new } => commands::chat::run(common, peers, *accept_new),
