@@ -145,3 +145,35 @@ impl<'a> Reader<'a> {
         Ok(SignedStatement::from_stored(statement, signature))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::store::clock::Stamp;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_record_comes_back_and_neither_a_flipped_bit_nor_another_peer_passes() {
+        let now = Instant::now();
+        let clock = Clock::resume(Stamp { age: 1000, unix_ms: 0 }, now, 0);
+        let held = Held { name: "alice".parse().unwrap(), until: now + Duration::from_secs(9) };
+        let gone = Gone { sequence: 7, source: IpAddr::from([192, 0, 2, 1]), at: now, names: vec![held] };
+        let peer_id = PeerId::from_bytes([1; 32]);
+        let mut sealed = of_gone(&gone, &clock);
+        seal(peer_id, &mut sealed);
+        let back = read(peer_id, &sealed).unwrap();
+        assert_eq!((back.source, back.sequence, back.at), (gone.source, 7, 1000));
+        assert_eq!(back.names, [("alice".parse().unwrap(), 10_000)]);
+        assert!(back.signed.is_none());
+        assert!(read(PeerId::from_bytes([2; 32]), &sealed).is_err());
+        for bit in 0..sealed.len() * 8 {
+            let mut bytes = sealed.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(peer_id, &bytes).is_err(), "bit {bit}");
+        }
+        for len in 0..sealed.len() {
+            assert!(read(peer_id, &sealed[..len]).is_err(), "cut at {len}");
+        }
+    }
+}
