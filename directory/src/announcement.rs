@@ -31,6 +31,7 @@ use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Precedes an announcement when it is signed.
@@ -146,6 +147,11 @@ impl SignedStatement {
         Ok(SignedStatement { statement: statement.into(), signature })
     }
 
+    /// One that the store kept.
+    pub(crate) fn from_stored(statement: &str, signature: [u8; 64]) -> SignedStatement {
+        SignedStatement { statement: statement.into(), signature }
+    }
+
     /// The envelope.
     pub fn to_json(&self) -> String {
         serde_json::json!({ "statement": &*self.statement, "signature": self.signature_hex() }).to_string()
@@ -228,8 +234,9 @@ impl fmt::Debug for SignedStatement {
 }
 
 /// A peer's name: 2 to 63 of `a-z 0-9 . _ -`, at least one of them a letter or digit (`..` means something else in a path).
+/// Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// The name as text.

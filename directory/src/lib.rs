@@ -57,4 +57,9 @@ pub use client::{
 };
 pub use interfaces::interface_ips;
 pub use server::{Directory, DirectoryConfig, DirectoryLoop, RunningDirectory};
-pub use store::StoreConfig;
+pub use store::{AllowError, Released, StoreConfig, StoreError, release_name};
+
+/// Counts what tests ask about.
+#[cfg(test)]
+#[global_allocator]
+static HEAP: landline_tests::heap::Heap = landline_tests::heap::Heap;

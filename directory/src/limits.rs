@@ -90,7 +90,50 @@ pub const DEPARTED_COUNT_MAX: usize = 100_000;
 pub const DEPARTED_PER_ADDRESS_MAX: usize = 4096;
 /// Sets of two decoded keys that the server keeps for those who renew: four times the peers of a large LAN, 800 KiB.
 pub const KEY_SET_COUNT: usize = 2048;
-/// Leases ended in one turn before connections have theirs: about a millisecond.
+/// For how long a name is kept for its peer after the last lease or withdrawal, unless configured otherwise: a machine that
+/// is off over a week's holiday finds its name again.
+pub const NAMES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Names of one peer, the one that it is announced under included; the oldest is free first. Renaming shall be possible, and
+/// not a way to hoard names.
+pub const NAMES_PER_PEER_MAX: usize = 3;
+/// What remains of a lease at least after a restart of the directory: a peer renews within a third of its lease, and comes
+/// back after a failure within `ANNOUNCE_PAUSE_MAX`.
+pub const LEASE_GRACE: Duration = Duration::from_secs(60);
+/// For how long a name is kept at least after a restart that finds it overdue: whoever still runs has long come back.
+pub const NAME_GRACE: Duration = Duration::from_secs(3600);
+/// Bytes of a list of allowed peers: a million of them.
+pub const ALLOW_FILE_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Lists of allowed peers that wait for the loop, which takes them in each turn.
+pub const ALLOW_QUEUE_COUNT: usize = 4;
+
+/// How long a change waits for others before they are written together.
+pub const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+/// Records written together: composing so many takes the reactor about a millisecond, and a disk that syncs in 50 ms still takes
+/// more than can be verified.
+pub const COMMIT_COUNT_MAX: usize = 2048;
+/// An acknowledged announcement is on disk so soon, or those after it are refused.
+pub const STORE_WINDOW: Duration = Duration::from_secs(1);
+/// How far the disk may be behind before announcements are refused.
+pub const STORE_LAG_MAX: Duration = Duration::from_millis(800);
+/// First pause before a failed write is tried again; doubled each time.
+pub const STORE_RETRY_MIN: Duration = Duration::from_millis(250);
+/// Longest pause before a failed write is tried again: so soon do announcements go on once there is room.
+pub const STORE_RETRY_MAX: Duration = Duration::from_secs(2);
+/// For how long stopping waits until everything is written.
+pub const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of pages that the database keeps in memory: the upper levels of its tree.
+pub const STORE_CACHE_LEN: usize = 4 * 1024 * 1024;
+/// Reports of the writer that wait for the reactor: one for each request and a few for what it writes.
+pub const REPORT_COUNT_MAX: usize = RELEASE_COUNT_MAX + 16;
+/// How often the directory looks for names that the operator wants to be free.
+pub const RELEASE_POLL: Duration = Duration::from_millis(500);
+/// Names that are being released at a time.
+pub const RELEASE_COUNT_MAX: usize = 16;
+/// How often the command looks whether the directory has answered.
+pub const RELEASE_LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// How long the command waits for the directory.
+pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Leases ended in one turn before connections have theirs: two milliseconds, and 100,000 are through in a quarter of a second.
 pub const EXPIRY_BUDGET_COUNT: usize = 1024;
 /// Changes that the log for watchers keeps: some 3 MiB; at a hundred renewals a second a watcher may be away for minutes
 /// and go on where it was.
@@ -167,6 +210,10 @@ const _: () = assert!(PIPELINE_LEN_MAX > HEAD_LEN_MAX + BODY_LEN_MAX, "one whole
 const _: () =
     assert!(ANNOUNCEMENTS_PER_ADDRESS_MAX as u64 / (LEASE_DEFAULT.as_secs() / 3) < ANNOUNCEMENTS_PER_SECOND_MAX as u64);
 const _: () = assert!(LEASE_MIN.as_secs() <= LEASE_DEFAULT.as_secs() && LEASE_DEFAULT.as_secs() <= LEASE_MAX.as_secs());
+const _: () = assert!(NAMES_PER_PEER_MAX >= 2, "a peer that renames itself keeps the name before");
+const _: () = assert!(LEASE_GRACE.as_secs() > 2 * ANNOUNCE_PAUSE_MAX.as_secs());
+const _: () = assert!(COMMIT_INTERVAL.as_millis() * 4 <= STORE_LAG_MAX.as_millis());
+const _: () = assert!(STORE_LAG_MAX.as_millis() < STORE_WINDOW.as_millis());
 const _: () = assert!(PAGE_COUNT_DEFAULT <= PAGE_COUNT_MAX && PAGE_COUNT_MAX <= PAGE_SCAN_COUNT_MAX);
 const _: () = assert!(PAGE_STATEMENT_LEN_MAX >= PAGE_COUNT_MAX * 256, "a full page of usual statements fits");
 const _: () = assert!(PAGE_READ_COUNT_MAX * PAGE_STATEMENT_LEN_MAX >= ANNOUNCEMENT_COUNT_MAX * STATEMENT_LEN_MAX);

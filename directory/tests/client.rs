@@ -16,7 +16,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start() -> (RunningDirectory, Client) {
-    let running = RunningDirectory::start("127.0.0.1:0".parse().unwrap(), DirectoryConfig::default()).unwrap();
+    start_with(StoreConfig::default())
+}
+
+fn start_with(store: StoreConfig) -> (RunningDirectory, Client) {
+    let config = DirectoryConfig { store, ..DirectoryConfig::default() };
+    let running = RunningDirectory::start("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let client = Client::new(&running.directory().url()).unwrap();
     (running, client)
 }
@@ -111,12 +116,7 @@ fn what_is_announced_is_found_and_what_is_withdrawn_is_not() {
 
 #[test]
 fn a_list_comes_in_pages_and_is_whole() {
-    let running = RunningDirectory::start(
-        "127.0.0.1:0".parse().unwrap(),
-        DirectoryConfig { store: StoreConfig::default(), ..DirectoryConfig::default() },
-    )
-    .unwrap();
-    let client = Client::new(&running.directory().url()).unwrap();
+    let (_running, client) = start();
     for seed in 0..20 {
         let (peer_id, signed) = sign(seed, &format!("peer-{seed:02}"), 1);
         client.announce(peer_id, &signed).unwrap();
@@ -301,7 +301,7 @@ fn an_announcer_goes_above_a_sequence_that_nobody_stored() {
 
 #[test]
 fn an_announcer_says_that_its_name_is_taken_and_gets_it_when_it_is_free() {
-    let (running, client) = start();
+    let (running, client) = start_with(StoreConfig { names_kept: Duration::ZERO, ..StoreConfig::default() });
     let (holder, signed) = sign(5, "erin", 1);
     client.announce(holder, &signed).unwrap();
     let (announcer, events) = Announcer::start(client.clone(), Identity::from_seed([6; 32]), plan("erin", 0)).unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use landline::PeerId;
 use landline_directory::Name;
+use landline_directory::limits::{ANNOUNCEMENT_COUNT_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX};
 use landline_services::files::Existing;
 
 use crate::units;
@@ -55,11 +56,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Run a directory, where peers find each other
-    Directory {
-        /// Where to listen
-        #[arg(long, value_name = "ADDR", default_value = "[::]:25263")]
-        listen: SocketAddr,
-    },
+    Directory(Directory),
     /// Be reachable: show chat and answer, take files
     Listen(Listen),
     /// Show who is there
@@ -114,6 +111,64 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `directory` takes.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = DIRECTORY_HELP)]
+pub(crate) struct Directory {
+    #[command(subcommand)]
+    pub(crate) command: Option<DirectoryCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+const DIRECTORY_HELP: &str = "\
+SIGHUP has the file of --allow read again; without --allow it ends the directory, as SIGINT and SIGTERM do.";
+
+/// What can be done to a directory beside running it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DirectoryCommand {
+    /// Free a name for whoever announces it next, whether a directory runs or not
+    Release {
+        /// The name
+        name: Name,
+        /// Where the directory keeps what it knows [default: `directory` in the home directory]
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+    },
+}
+
+/// How a directory is run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "[::]:25263")]
+    pub(crate) listen: SocketAddr,
+    /// Where to keep what it knows over restarts [default: `directory` in the home directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub(crate) store: Option<PathBuf>,
+    /// Keep nothing: names are free and peers announce themselves again after a restart
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Let only the peers in FILE announce: one PeerId a line, # for comments
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow: Option<PathBuf>,
+    /// A name that this directory is reached under, beside its addresses; may be given several times
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// Peers that are listed at a time
+    #[arg(long, value_name = "COUNT", default_value_t = ANNOUNCEMENT_COUNT_MAX)]
+    pub(crate) max_peers: usize,
+    /// Connections at a time
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTION_COUNT_MAX)]
+    pub(crate) max_connections: usize,
+    /// Connections of one address at a time
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_PER_ADDRESS_MAX)]
+    pub(crate) max_connections_per_address: usize,
+    /// For how long a name is kept for its peer after it has gone; 0: not at all
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16))]
+    pub(crate) names_kept: u16,
 }
 
 /// What `listen` takes.
@@ -183,11 +238,30 @@ mod tests {
 
     #[test]
     fn the_defaults_name_the_fixed_ports() {
-        let Command::Directory { listen } = Args::parse_from(["landline", "directory"]).command else { panic!() };
-        assert_eq!(listen.port(), DIRECTORY_PORT);
+        let Command::Directory(args) = Args::parse_from(["landline", "directory"]).command else { panic!() };
+        assert_eq!(args.serve.listen.port(), DIRECTORY_PORT);
+        assert_eq!(u64::from(args.serve.names_kept) * 86_400, landline_directory::limits::NAMES_KEPT.as_secs());
         let Command::Listen(args) = Args::parse_from(["landline", "listen", "--name", "bob"]).command else { panic!() };
         assert_eq!(args.listen.port(), PEER_PORT);
         assert!(args.accept.is_none());
+    }
+
+    #[test]
+    fn a_directory_is_run_or_has_a_name_freed() {
+        let parse = |args: &[&str]| Args::try_parse_from([&["landline", "directory"], args].concat());
+        let Command::Directory(args) = parse(&["release", "bob", "--store", "x"]).unwrap().command else { panic!() };
+        let Some(DirectoryCommand::Release { name, store }) = args.command else { panic!() };
+        assert_eq!((name.as_str(), store), ("bob", Some(PathBuf::from("x"))));
+        for wrong in [
+            &["--store", "x", "--ephemeral"][..],
+            &["--ephemeral", "release", "bob"],
+            &["release", "../bob"],
+            &["release", ".."],
+            &["release"],
+            &["--names-kept", "-1"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn run(args: &Args) -> Result<()> {
     let common = &args.common;
     match &args.command {
         Command::Id { json } => commands::id::run(common, *json),
-        Command::Directory { listen } => commands::directory::run(*listen),
+        Command::Directory(directory) => commands::directory::run(common, directory),
         Command::Listen(listen) => commands::listen::run(common, listen),
         Command::Peers { json, watch: true } => commands::peers::watch(common, *json),
         Command::Peers { json, watch: false } => commands::peers::run(common, *json),

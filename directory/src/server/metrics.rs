@@ -4,7 +4,7 @@
 //! `docs/operations.md`, and a test compares the names.
 
 use super::routes::{OPERATIONS, Operation};
-use crate::store::Announced;
+use crate::store::{Announced, StoreHealth};
 use landline::reactor::ReactorStats;
 use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,7 +57,6 @@ pub(super) struct Metrics {
     announced: [u64; 3],
     limits: [u64; LIMITS.len()],
     pub(super) withdrawn_count: u64,
-    pub(super) expired_count: u64,
     pub(super) connection_count: u64,
     /// As of the turn before.
     pub(super) reactor: ReactorStats,
@@ -66,9 +65,8 @@ pub(super) struct Metrics {
 
 /// Levels that are read where they are kept.
 pub(super) struct Levels {
-    pub(super) lease_count: u64,
     pub(super) watcher_count: u64,
-    pub(super) store_len: u64,
+    pub(super) store: StoreHealth,
     pub(super) is_ready: bool,
 }
 
@@ -81,7 +79,6 @@ impl Metrics {
             announced: [0; 3],
             limits: [0; LIMITS.len()],
             withdrawn_count: 0,
-            expired_count: 0,
             connection_count: 0,
             reactor: ReactorStats::default(),
             started_at: SystemTime::now(),
@@ -151,8 +148,12 @@ impl Metrics {
             "store_size_bytes",
             "gauge",
             "Size of the store on disk; 0 where it is in memory.",
-            levels.store_len,
+            levels.store.file_len,
         );
+        let help = "Peers whose record is still to be written to disk.";
+        page.single("store_unsaved", "gauge", help, levels.store.unsaved_count);
+        let help = "Times that writing the store failed.";
+        page.single("store_failures_total", "counter", help, levels.store.failure_count);
     }
 
     fn render_requests(&self, page: &mut Exposition) {
@@ -180,7 +181,11 @@ impl Metrics {
     }
 
     fn render_announcements(&self, page: &mut Exposition, levels: &Levels) {
-        page.single("leases", "gauge", "Peers that are listed now.", levels.lease_count);
+        page.single("leases", "gauge", "Peers that are listed now.", levels.store.live_count);
+        let help = "Peers that are not listed any more and whose last sequence is remembered.";
+        page.single("peers_gone", "gauge", help, levels.store.gone_count);
+        let help = "Names that are kept for peers that have gone or taken another.";
+        page.single("names_held", "gauge", help, levels.store.held_count);
         page.family("announcements_total", "counter", "Announcements accepted, by what became of them.");
         for outcome in [Announced::New, Announced::Renewed, Announced::Same] {
             let result = match outcome {
@@ -192,7 +197,12 @@ impl Metrics {
             page.sample("announcements_total", format_args!("result=\"{result}\""), count);
         }
         page.single("withdrawals_total", "counter", "Withdrawals accepted.", self.withdrawn_count);
-        page.single("leases_expired_total", "counter", "Leases that ended without being renewed.", self.expired_count);
+        page.single(
+            "leases_expired_total",
+            "counter",
+            "Leases that ended without being renewed.",
+            levels.store.expired_count,
+        );
         page.single("watchers", "gauge", "Watches that are open now.", levels.watcher_count);
     }
 

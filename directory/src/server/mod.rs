@@ -15,28 +15,34 @@ mod watch;
 
 use crate::interfaces;
 use crate::limits::{
-    ANNOUNCEMENT_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX,
-    EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT,
-    STOP_TIMEOUT, WATCHER_COUNT_MAX,
+    ALLOW_QUEUE_COUNT, ANNOUNCEMENT_BURST_MAX, ANNOUNCEMENTS_PER_SECOND_MAX, CONNECTION_COUNT_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX, EXPIRY_BUDGET_COUNT, KEEP_ALIVE_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_PER_CONNECTION_MAX,
+    RESPONSE_TIMEOUT, STOP_TIMEOUT, WATCHER_COUNT_MAX,
 };
-use crate::store::{Store, StoreConfig};
+use crate::store::{AllowError, AllowList, Store, StoreConfig};
 use bytes::BytesMut;
 use connection::{HttpConnection, HttpEnd, Patience};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use landline::reactor::{Outbox, Protocol, Reactor, ReactorConfig, Token, Transmit, Turn, Wake};
 use metrics::Limit;
 use roster::Roster;
 use routes::Service;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use watch::Watchers;
 
-/// What an operator decides about a directory: by what names it is reached, and its bounds.
+/// What an operator decides about a directory: by what names it is reached, where it keeps what it knows, and its bounds.
 #[derive(Clone, Debug)]
 pub struct DirectoryConfig {
+    /// The directory of its store, made where it is missing; `None`: what it knows ends with it.
+    pub store_dir: Option<PathBuf>,
+    /// A file with the peers that may announce, one PeerId a line; `None`: anybody may.
+    pub allow_file: Option<PathBuf>,
     /// Bounds of what is stored.
     pub store: StoreConfig,
     /// The names under which it is reached. Requests for another are refused; IP addresses and `localhost` are always
@@ -68,6 +74,8 @@ pub struct DirectoryConfig {
 impl Default for DirectoryConfig {
     fn default() -> DirectoryConfig {
         DirectoryConfig {
+            store_dir: None,
+            allow_file: None,
             store: StoreConfig::default(),
             host_names: Vec::new(),
             connection_count_max: CONNECTION_COUNT_MAX,
@@ -88,6 +96,8 @@ impl Default for DirectoryConfig {
 #[derive(Clone)]
 pub struct Directory {
     address: SocketAddr,
+    allow_file: Option<Arc<Path>>,
+    allow: Sender<AllowList>,
     stop: Arc<AtomicBool>,
     wake: Arc<Wake>,
 }
@@ -96,10 +106,15 @@ impl Directory {
     /// Binds `address` (port 0 takes any free one; `[::]` takes IPv4 too). It answers once the loop runs.
     ///
     /// # Errors
-    /// Those of the socket calls; `AddrInUse` where the port is busy.
+    /// Those of the socket calls; `AddrInUse` where the port is busy. Where the store or the list of allowed peers cannot be
+    /// used, the error holds a [`StoreError`](crate::StoreError) or [`AllowError`](crate::AllowError).
     pub fn bind(address: SocketAddr, config: DirectoryConfig) -> io::Result<(Directory, DirectoryLoop)> {
         let (instance, jitter_seed) = (random()?, random()?);
         let stop = Arc::new(AtomicBool::new(false));
+        let (allow, to_allow) = bounded(ALLOW_QUEUE_COUNT);
+        let allow_file: Option<Arc<Path>> = config.allow_file.clone().map(Arc::from);
+        let store = open_store(&config)?;
+        let shared = Commands { stop: stop.clone(), allow: to_allow };
         let reactor_config = ReactorConfig {
             // Room beyond ours for those that are being closed: who goes is decided here, by who was quiet longest.
             connection_count_max: config.connection_count_max.saturating_mul(2).saturating_add(64),
@@ -108,10 +123,12 @@ impl Directory {
             linger: STOP_TIMEOUT,
             ..ReactorConfig::default()
         };
-        let server = Server::new(config, instance, jitter_seed, stop.clone());
+        let server = Server::new(&config, store, (instance, jitter_seed), shared);
         let mut reactor = Reactor::new(server, reactor_config)?;
         let address = reactor.bind_listener(address)?;
-        let directory = Directory { address, stop, wake: reactor.wake() };
+        let wake = reactor.wake();
+        reactor.protocol_mut().service.store.wake_by(move || wake.wake());
+        let directory = Directory { address, allow_file, allow, stop, wake: reactor.wake() };
         Ok((directory, DirectoryLoop { reactor }))
     }
 
@@ -134,6 +151,21 @@ impl Directory {
         self.urls().into_iter().next().unwrap_or_else(|| format!("http://{}", self.address))
     }
 
+    /// Reads the list of allowed peers anew, if there is one, and gives how many are on it. Those listed that are not on it
+    /// are removed. Blocks for as long as reading takes.
+    ///
+    /// # Errors
+    /// Where it cannot be read; the list that was there before stays.
+    pub fn reload(&self) -> Result<Option<usize>, AllowError> {
+        let Some(path) = &self.allow_file else { return Ok(None) };
+        let list = AllowList::load(path)?;
+        let count = list.len();
+        // Where the loop has ended there is nobody to be kept out.
+        let _ = self.allow.send(list);
+        self.wake.wake();
+        Ok(Some(count))
+    }
+
     /// Has the loop finish what is being answered and return, within two seconds.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -147,7 +179,7 @@ pub struct DirectoryLoop {
 }
 
 impl DirectoryLoop {
-    /// Serves until [`Directory::stop`].
+    /// Serves until [`Directory::stop`]; what it knows is on disk then.
     ///
     /// # Errors
     /// Those of the poll; what befalls one connection ends that connection only.
@@ -160,6 +192,7 @@ impl DirectoryLoop {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.reactor.protocol().roster.len() == 0 {
+                self.reactor.protocol_mut().service.store.close();
                 return Ok(());
             }
             self.turn(Some(left))?;
@@ -230,9 +263,16 @@ fn random() -> io::Result<u64> {
 struct Server {
     service: Service,
     roster: Roster,
-    config: DirectoryConfig,
+    connection_count_max: usize,
+    connections_per_address_max: usize,
     patience: Patience,
+    commands: Commands,
+}
+
+/// What a [`Directory`] tells its loop.
+struct Commands {
     stop: Arc<AtomicBool>,
+    allow: Receiver<AllowList>,
 }
 
 /// A connection and its place in the roster.
@@ -244,7 +284,7 @@ struct Seat {
 }
 
 impl Server {
-    fn new(config: DirectoryConfig, instance: u64, jitter_seed: u64, stop: Arc<AtomicBool>) -> Server {
+    fn new(config: &DirectoryConfig, store: Store, (instance, jitter_seed): (u64, u64), commands: Commands) -> Server {
         let patience = Patience {
             request: config.request_timeout,
             response: config.response_timeout,
@@ -253,12 +293,18 @@ impl Server {
         let share = |count: usize| (count / 4 * 3).max(1);
         let count_max = config.watcher_count_max.min(share(config.connection_count_max));
         let watchers = Watchers::new(instance, count_max, share(config.connections_per_address_max));
-        let service = Service::new(Store::new(config.store), watchers, &config, jitter_seed);
-        Server { service, roster: Roster::default(), config, patience, stop }
+        Server {
+            service: Service::new(store, watchers, config, jitter_seed),
+            roster: Roster::default(),
+            connection_count_max: config.connection_count_max,
+            connections_per_address_max: config.connections_per_address_max,
+            patience,
+            commands,
+        }
     }
 
     fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.commands.stop.load(Ordering::Acquire)
     }
 
     /// A connection that has begun to watch makes no room for others any more.
@@ -275,12 +321,12 @@ impl Protocol for Server {
     type CloseReason = HttpEnd;
 
     fn accept(&mut self, token: Token, remote: SocketAddr, turn: &mut Turn) -> Option<Seat> {
-        if self.is_stopping() || self.config.connection_count_max == 0 {
+        if self.is_stopping() || self.connection_count_max == 0 {
             return None;
         }
         let address = remote.ip().to_canonical();
-        let is_crowded = self.roster.count_of(address) >= self.config.connections_per_address_max;
-        if is_crowded || self.roster.len() >= self.config.connection_count_max {
+        let is_crowded = self.roster.count_of(address) >= self.connections_per_address_max;
+        if is_crowded || self.roster.len() >= self.connection_count_max {
             let victim = self.roster.take_oldest(is_crowded.then_some(address))?;
             let limit = if is_crowded { Limit::ConnectionsPerAddress } else { Limit::Connections };
             self.service.metrics.count_limit(limit);
@@ -352,6 +398,10 @@ impl Protocol for Server {
     }
 
     fn drain_commands(&mut self, turn: &mut Turn) {
+        for list in self.commands.allow.try_iter() {
+            self.service.store.allow(Some(list), turn.now());
+        }
+        self.service.store.handle_news(turn.now());
         if self.is_stopping() && !self.service.is_draining() {
             self.service.drain();
             for token in self.roster.tokens() {
@@ -361,16 +411,17 @@ impl Protocol for Server {
     }
 
     fn has_commands(&self) -> bool {
-        self.is_stopping() && !self.service.is_draining()
+        (self.is_stopping() && !self.service.is_draining())
+            || !self.commands.allow.is_empty()
+            || self.service.store.has_news()
     }
 
     fn timer(&self) -> Option<Instant> {
-        [self.service.store.next_expiry(), self.service.watchers.due_at()].into_iter().flatten().min()
+        [self.service.store.timer(), self.service.watchers.due_at()].into_iter().flatten().min()
     }
 
     fn handle_timer(&mut self, turn: &mut Turn) {
-        let count = self.service.store.expire(turn.now(), EXPIRY_BUDGET_COUNT);
-        self.service.metrics.expired_count += count as u64;
+        self.service.store.handle_timer(turn.now(), EXPIRY_BUDGET_COUNT);
     }
 
     /// Whatever has changed in this turn goes out to all watchers together, at the start of the next: whoever asked for
@@ -382,6 +433,20 @@ impl Protocol for Server {
             }
         }
     }
+}
+
+/// The store that `config` asks for, with those who may announce.
+fn open_store(config: &DirectoryConfig) -> io::Result<Store> {
+    let allowed = config.allow_file.as_deref().map(AllowList::load).transpose()?;
+    let now = Instant::now();
+    let mut store = match &config.store_dir {
+        Some(dir) => Store::open(config.store, dir, now)?,
+        None => Store::new(config.store),
+    };
+    // Nobody who is no longer allowed is shown, not even for a moment.
+    store.allow(allowed, now);
+    store.finish_sweep(now);
+    Ok(store)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn push_row(html: &mut String, peer_id: PeerId, entry: &Entry, now: Instant) {
     // Verified when it came; an entry that cannot be read again shows no addresses.
     let addresses = entry.signed().parse_announcement().map(|announcement| announcement.addresses).unwrap_or_default();
     let addresses: Vec<String> = addresses.iter().map(|address| escape(&address.to_string())).collect();
-    let services: Vec<String> = entry.services().iter().map(|service| escape(service)).collect();
+    let services: Vec<String> = entry.services().map(escape).collect();
     push(
         html,
         format_args!(

@@ -363,7 +363,7 @@ impl Filter {
     }
 
     fn fits(&self, entry: &Entry) -> bool {
-        let is_offered = |service: &String| entry.services().iter().any(|other| other == service);
+        let is_offered = |service: &String| entry.services().any(|other| other == service);
         entry.name().as_str().starts_with(&self.name_prefix) && self.service.as_ref().is_none_or(is_offered)
     }
 }

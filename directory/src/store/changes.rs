@@ -50,7 +50,6 @@ pub(crate) enum DownReason {
     /// Its peer withdrew it.
     Withdrawn,
     /// The operator removed it.
-    #[allow(dead_code, reason = "for those who restrict who may announce")]
     Removed,
 }
 

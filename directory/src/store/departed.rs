@@ -1,16 +1,18 @@
-//! Sequences of peers that have gone, so that what they once signed cannot be played back.
+//! Peers that have gone: their sequences, so that what they once signed cannot be played back, and the names they hold.
 //!
 //! Bounded: of one address the oldest goes first, so that one host cannot make the store forget the peers of others; then
 //! the oldest of all. What is forgotten could be played back for one lease; clients that met the peer still refuse it.
 
+use super::names::Held;
 use landline::PeerId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::time::Instant;
 
 /// Invariant: `by_order` and the sets of `by_source` each hold the order of every entry of `entries` exactly once.
 #[derive(Debug)]
 pub(super) struct Departed {
-    entries: HashMap<PeerId, Gone>,
+    entries: HashMap<PeerId, (Gone, u64)>,
     by_order: BTreeMap<u64, PeerId>,
     by_source: HashMap<IpAddr, BTreeSet<u64>>,
     next_order: u64,
@@ -18,11 +20,14 @@ pub(super) struct Departed {
     per_source_max: usize,
 }
 
-#[derive(Debug)]
-struct Gone {
-    sequence: u64,
-    order: u64,
-    source: IpAddr,
+/// What is remembered of a peer that has gone.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    pub(super) sequence: u64,
+    pub(super) source: IpAddr,
+    pub(super) at: Instant,
+    /// Oldest first.
+    pub(super) names: Vec<Held>,
 }
 
 impl Departed {
@@ -37,41 +42,53 @@ impl Departed {
         }
     }
 
-    /// Remembers a peer that is not remembered yet.
-    pub(super) fn remember(&mut self, peer_id: PeerId, sequence: u64, source: IpAddr) {
-        let order = self.next_order;
+    /// Remembers a peer that is not remembered yet. Gives who is forgotten for it.
+    pub(super) fn remember(&mut self, peer_id: PeerId, gone: Gone) -> Option<(PeerId, Gone)> {
+        let (order, source) = (self.next_order, gone.source);
         self.next_order += 1;
-        self.entries.insert(peer_id, Gone { sequence, order, source });
+        self.entries.insert(peer_id, (gone, order));
         self.by_order.insert(order, peer_id);
         let of_source = self.by_source.entry(source).or_default();
         of_source.insert(order);
         let is_over = of_source.len() > self.per_source_max;
         let oldest_of_source = of_source.first().copied().filter(|_| is_over);
         let oldest = self.by_order.first_key_value().map(|(order, _)| *order);
-        let victim = oldest_of_source.or(oldest.filter(|_| self.entries.len() > self.count_max));
-        if let Some(peer_id) = victim.and_then(|order| self.by_order.get(&order).copied()) {
-            self.forget(peer_id);
-        }
+        let victim = oldest_of_source.or(oldest.filter(|_| self.entries.len() > self.count_max))?;
+        let peer_id = self.by_order.get(&victim).copied()?;
+        self.forget(peer_id).map(|gone| (peer_id, gone))
     }
 
-    pub(super) fn forget(&mut self, peer_id: PeerId) {
-        let Some(gone) = self.entries.remove(&peer_id) else { return };
-        self.by_order.remove(&gone.order);
+    pub(super) fn forget(&mut self, peer_id: PeerId) -> Option<Gone> {
+        let (gone, order) = self.entries.remove(&peer_id)?;
+        self.by_order.remove(&order);
         if let Some(of_source) = self.by_source.get_mut(&gone.source) {
-            of_source.remove(&gone.order);
+            of_source.remove(&order);
             if of_source.is_empty() {
                 self.by_source.remove(&gone.source);
             }
         }
+        Some(gone)
+    }
+
+    pub(super) fn get(&self, peer_id: PeerId) -> Option<&Gone> {
+        self.entries.get(&peer_id).map(|(gone, _)| gone)
+    }
+
+    pub(super) fn names_mut(&mut self, peer_id: PeerId) -> Option<&mut Vec<Held>> {
+        self.entries.get_mut(&peer_id).map(|(gone, _)| &mut gone.names)
     }
 
     pub(super) fn sequence(&self, peer_id: PeerId) -> Option<u64> {
-        self.entries.get(&peer_id).map(|gone| gone.sequence)
+        self.get(peer_id).map(|gone| gone.sequence)
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         debug_assert_eq!(self.entries.len(), self.by_order.len());
         self.entries.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Gone)> {
+        self.entries.iter().map(|(peer_id, (gone, _))| (peer_id, gone))
     }
 }

@@ -3,7 +3,7 @@
 //! A page goes on behind the name that the one before ended with. Announcements that come and go in between are seen or
 //! not; none is seen twice under one name, and none that stays is left out.
 
-use super::{Entry, Store};
+use super::{Entry, Key, Store};
 use crate::announcement::Name;
 use crate::limits::{PAGE_COUNT_DEFAULT, PAGE_SCAN_COUNT_MAX, PAGE_STATEMENT_LEN_MAX};
 use landline::PeerId;
@@ -45,7 +45,7 @@ impl Store {
         let mut page = Page { entries: Vec::new(), next: None };
         let mut last: Option<&Name> = None;
         let mut statement_len = 0;
-        for (scanned, (name, peer_id)) in self.names_from(query).enumerate() {
+        for (scanned, (name, key)) in self.names_from(query).enumerate() {
             let is_full = page.entries.len() == query.count_max || statement_len >= PAGE_STATEMENT_LEN_MAX;
             if is_full || scanned == PAGE_SCAN_COUNT_MAX {
                 page.next = last.cloned();
@@ -53,17 +53,17 @@ impl Store {
             }
             last = Some(name);
             let is_wanted = |entry: &&Entry| {
-                query.service.as_ref().is_none_or(|service| entry.services.iter().any(|other| other == service))
+                query.service.as_ref().is_none_or(|service| entry.services().any(|other| other == service))
             };
-            if let Some(entry) = self.by_id(*peer_id, now).filter(is_wanted) {
+            if let Some(entry) = self.live(*key, now).filter(is_wanted) {
                 statement_len += entry.signed.statement().len();
-                page.entries.push((*peer_id, entry));
+                page.entries.push((entry.peer_id, entry));
             }
         }
         page
     }
 
-    fn names_from<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = (&'a Name, &'a PeerId)> {
+    fn names_from<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = (&'a Name, &'a Key)> {
         let prefix = query.name_prefix.as_str();
         let start = match &query.after {
             Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),

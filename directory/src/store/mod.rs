@@ -1,25 +1,48 @@
-//! Who is where, in memory: one live announcement for each peer, one live peer for each name.
+//! Who is where: one live announcement for each peer, one owner for each name.
 //!
 //! The server asks and tells; time is an argument (the directory's own monotonic clock) and signatures are verified before
 //! anything comes here. Everything is bounded: announcements in all and per address, and what is remembered of the gone
-//! (`departed.rs`). An announcement past its deadline is gone for everybody at once, and removed when `Store::expire` runs.
+//! (`departed.rs`). An announcement past its deadline is gone for everybody at once, and removed when its turn comes.
+//!
+//! A store that was opened on a directory writes down what changes, behind the answers (`durable.rs`).
 
+mod allow;
 mod changes;
+mod clock;
 mod departed;
+mod durable;
+mod entry;
+mod error;
 mod list;
+mod names;
+mod record;
+mod restore;
+mod upkeep;
 
+pub use allow::AllowError;
+pub(crate) use allow::AllowList;
 pub(crate) use changes::{Change, Changes, DownReason, Logged};
+pub use durable::{Released, release_name};
+pub(crate) use entry::Entry;
+pub use error::StoreError;
 pub(crate) use list::{Page, Query};
+pub(crate) use upkeep::StoreHealth;
 
 use crate::announcement::{Announcement, Name, SignedStatement, Withdrawal};
 use crate::limits::{
     ANNOUNCEMENT_COUNT_MAX, ANNOUNCEMENTS_PER_ADDRESS_MAX, CHANGE_COUNT_MAX, DEPARTED_COUNT_MAX,
-    DEPARTED_PER_ADDRESS_MAX, LEASE_MAX, LEASE_MIN,
+    DEPARTED_PER_ADDRESS_MAX, LEASE_MAX, LEASE_MIN, NAMES_KEPT,
 };
 use changes::is_renewal;
-use departed::Departed;
+use departed::{Departed, Gone};
+use durable::Durable;
+use hashbrown::HashTable;
 use landline::PeerId;
+use names::Held;
+use slab::Slab;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -30,10 +53,12 @@ pub struct StoreConfig {
     pub announcement_count_max: usize,
     /// Live announcements from one address.
     pub announcements_per_address_max: usize,
-    /// Peers that are gone and whose sequences are remembered.
+    /// Peers that are gone and whose sequences and names are remembered.
     pub departed_count_max: usize,
     /// The same for one address.
     pub departed_per_address_max: usize,
+    /// For how long a name is kept for its peer after the last lease or withdrawal.
+    pub names_kept: Duration,
 }
 
 impl Default for StoreConfig {
@@ -43,36 +68,36 @@ impl Default for StoreConfig {
             announcements_per_address_max: ANNOUNCEMENTS_PER_ADDRESS_MAX,
             departed_count_max: DEPARTED_COUNT_MAX,
             departed_per_address_max: DEPARTED_PER_ADDRESS_MAX,
+            names_kept: NAMES_KEPT,
         }
     }
 }
 
+/// An entry's place in the slab: smaller than a PeerId, which would stand in each index again.
+type Key = u32;
+
 /// The live announcements.
 ///
-/// Invariant: `by_name`, `by_deadline` and the counts of `by_source` each hold every entry of `entries` exactly once, and a
-/// peer is in `entries` or in `departed`, never in both.
-#[derive(Debug)]
+/// Invariant: `by_id`, `by_name`, `by_deadline` and the counts of `by_source` each hold every entry of `entries` exactly
+/// once, and a peer is in `entries` or in `departed`, never in both. `held` has each name that a peer holds beside the one
+/// it is announced under, and no other; none of them is in `by_name`.
 pub(crate) struct Store {
-    entries: HashMap<PeerId, Entry>,
-    by_name: BTreeMap<Name, PeerId>,
-    by_deadline: BTreeSet<(Instant, PeerId)>,
-    by_source: HashMap<IpAddr, usize>,
+    entries: Slab<Box<Entry>>,
+    by_id: HashTable<Key>,
+    by_name: BTreeMap<Name, Key>,
+    by_deadline: BTreeSet<(Instant, Key)>,
+    by_source: HashMap<IpAddr, u32>,
+    held: HashMap<Name, PeerId>,
     departed: Departed,
+    allowed: Option<AllowList>,
+    /// Where the search for those who are no longer allowed goes on and since when it is due, while there is one.
+    sweep: Option<(usize, Instant)>,
+    durable: Option<Durable>,
     changes: Changes,
+    /// Leases that ended without being renewed, since the start.
+    expired_count: u64,
+    hasher: RandomState,
     config: StoreConfig,
-}
-
-/// A live announcement.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    signed: SignedStatement,
-    name: Name,
-    services: Box<[String]>,
-    sequence: u64,
-    expires_at: Instant,
-    /// Listed from then on without a gap.
-    since: Instant,
-    source: IpAddr,
 }
 
 /// What became of an announcement.
@@ -94,29 +119,42 @@ pub(crate) enum StoreRefusal {
         /// The sequence to go above.
         stored: u64,
     },
-    /// Another live peer has the name.
+    /// Another peer has the name.
     NameTaken {
         /// Who.
         holder: PeerId,
+        /// For how long it is kept for them; `None` while they are live.
+        held_for: Option<Duration>,
     },
+    /// The operator lets only others announce.
+    NotAllowed,
     /// The address has as many announcements as one may have.
     AddressFull,
     /// The store is full.
     Full,
+    /// What would be acknowledged could not be kept: the disk is full, fails, or does not keep up.
+    Unavailable,
     /// There is no such announcement to withdraw.
     NotFound,
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store that forgets everything when it ends.
     pub(crate) fn new(config: StoreConfig) -> Store {
         Store {
-            entries: HashMap::new(),
+            entries: Slab::new(),
+            by_id: HashTable::new(),
             by_name: BTreeMap::new(),
             by_deadline: BTreeSet::new(),
             by_source: HashMap::new(),
+            held: HashMap::new(),
             departed: Departed::new(config.departed_count_max, config.departed_per_address_max),
+            allowed: None,
+            sweep: None,
+            durable: None,
             changes: Changes::new(CHANGE_COUNT_MAX),
+            expired_count: 0,
+            hasher: RandomState::new(),
             config,
         }
     }
@@ -132,25 +170,19 @@ impl Store {
         source: IpAddr,
         now: Instant,
     ) -> Result<Announced, StoreRefusal> {
-        self.remove_if_expired(announcement.peer_id, now);
-        if let Some(holder) = self.by_name.get(&announcement.name).copied().filter(|id| *id != announcement.peer_id) {
-            self.remove_if_expired(holder, now);
+        self.check_writer(announcement.peer_id, now)?;
+        self.expire_peer(announcement.peer_id, now);
+        if let Some(key) = self.by_name.get(&announcement.name).copied() {
+            self.expire_peer(self.entry(key).peer_id, now);
         }
         if self.is_stored(announcement, &signed)? {
             return Ok(Announced::Same);
         }
-        self.check_name_and_room(announcement, source)?;
-        let before = self.remove(announcement.peer_id);
-        self.departed.forget(announcement.peer_id);
-        let change = match &before {
-            None => Change::Up { is_new: true },
-            Some(entry) if is_renewal(entry.signed.statement(), signed.statement()) => Change::Renewed,
-            Some(_) => Change::Up { is_new: false },
-        };
-        let since = before.as_ref().map_or(now, |entry| entry.since);
-        self.insert(announcement, signed, source, (now, since));
-        self.changed(announcement.peer_id, change);
-        Ok(if before.is_some() { Announced::Renewed } else { Announced::New })
+        self.check_name(&announcement.name, announcement.peer_id, now)?;
+        self.check_room(announcement, source)?;
+        let is_new = self.insert(announcement, signed, source, now);
+        self.mark(announcement.peer_id, now);
+        Ok(if is_new { Announced::New } else { Announced::Renewed })
     }
 
     /// Takes a withdrawal whose signature has been verified. Its sequence is remembered also where there is nothing to
@@ -164,53 +196,36 @@ impl Store {
         source: IpAddr,
         now: Instant,
     ) -> Result<(), StoreRefusal> {
-        self.remove_if_expired(withdrawal.peer_id, now);
-        if let Some(stored) = self.sequence(withdrawal.peer_id).filter(|stored| *stored >= withdrawal.sequence) {
+        let Withdrawal { peer_id, sequence } = withdrawal;
+        self.check_writer(peer_id, now)?;
+        self.expire_peer(peer_id, now);
+        if let Some(stored) = self.sequence(peer_id).filter(|stored| *stored >= sequence) {
             return Err(StoreRefusal::OldSequence { stored });
         }
-        let before = self.remove(withdrawal.peer_id);
-        self.departed.forget(withdrawal.peer_id);
-        self.departed.remember(withdrawal.peer_id, withdrawal.sequence, source);
-        let name = before.ok_or(StoreRefusal::NotFound)?.name;
-        self.changed(withdrawal.peer_id, Change::Down { name, reason: DownReason::Withdrawn });
-        Ok(())
-    }
-
-    /// Removes announcements past their deadline, at most `count_max`. Gives how many.
-    pub(crate) fn expire(&mut self, now: Instant, count_max: usize) -> usize {
-        let mut count = 0;
-        while count < count_max
-            && let Some((_, peer_id)) = self.by_deadline.first().copied().filter(|(at, _)| *at <= now)
-        {
-            self.depart(peer_id);
-            count += 1;
+        let key = self.key(peer_id);
+        if let Some(key) = key {
+            self.depart(key, DownReason::Withdrawn, now);
         }
-        count
-    }
-
-    /// Bytes on disk.
-    pub(crate) fn disk_len(&self) -> u64 {
-        0
-    }
-
-    /// When the next announcement ends.
-    pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.by_deadline.first().map(|(at, _)| *at)
+        let names = self.departed.forget(peer_id).map_or(Vec::new(), |gone| gone.names);
+        self.remember(peer_id, Gone { sequence, source, at: now, names }, now);
+        self.mark(peer_id, now);
+        key.map(|_| ()).ok_or(StoreRefusal::NotFound)
     }
 
     /// The live announcement of a peer.
     pub(crate) fn by_id(&self, peer_id: PeerId, now: Instant) -> Option<&Entry> {
-        self.entries.get(&peer_id).filter(|entry| now < entry.expires_at)
+        self.live(self.key(peer_id)?, now)
     }
 
     /// The live announcement under a name.
     pub(crate) fn by_name(&self, name: &Name, now: Instant) -> Option<&Entry> {
-        self.by_id(*self.by_name.get(name)?, now)
+        self.live(*self.by_name.get(name)?, now)
     }
 
     /// The highest sequence that is known of a peer, live or gone.
     pub(crate) fn sequence(&self, peer_id: PeerId) -> Option<u64> {
-        self.entries.get(&peer_id).map(|entry| entry.sequence).or_else(|| self.departed.sequence(peer_id))
+        let live = self.key(peer_id).map(|key| self.entry(key).sequence);
+        live.or_else(|| self.departed.sequence(peer_id))
     }
 
     /// What has changed, and how often.
@@ -229,9 +244,15 @@ impl Store {
         self.entries.len()
     }
 
-    /// Called once for each change of an announcement, when the tables have it.
-    fn changed(&mut self, peer_id: PeerId, change: Change) {
-        self.changes.push(peer_id, change);
+    /// Whether anything of this peer can be taken now.
+    fn check_writer(&self, peer_id: PeerId, now: Instant) -> Result<(), StoreRefusal> {
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(peer_id)) {
+            return Err(StoreRefusal::NotAllowed);
+        }
+        if self.durable.as_ref().is_some_and(|durable| !durable.is_keeping_up(now)) {
+            return Err(StoreRefusal::Unavailable);
+        }
+        Ok(())
     }
 
     /// Whether this very statement is stored already. An error where it is old.
@@ -239,7 +260,7 @@ impl Store {
         match self.sequence(announcement.peer_id) {
             Some(stored) if announcement.sequence < stored => Err(StoreRefusal::OldSequence { stored }),
             Some(stored) if announcement.sequence == stored => {
-                let entry = self.entries.get(&announcement.peer_id);
+                let entry = self.key(announcement.peer_id).map(|key| self.entry(key));
                 if entry.is_some_and(|entry| entry.signed.statement() == signed.statement()) {
                     Ok(true)
                 } else {
@@ -250,49 +271,91 @@ impl Store {
         }
     }
 
-    fn check_name_and_room(&self, announcement: &Announcement, source: IpAddr) -> Result<(), StoreRefusal> {
-        if let Some(holder) = self.by_name.get(&announcement.name).copied().filter(|id| *id != announcement.peer_id) {
-            return Err(StoreRefusal::NameTaken { holder });
-        }
-        let before = self.entries.get(&announcement.peer_id);
+    fn check_room(&self, announcement: &Announcement, source: IpAddr) -> Result<(), StoreRefusal> {
+        let before = self.key(announcement.peer_id).map(|key| self.entry(key));
         if before.is_none() && self.entries.len() >= self.config.announcement_count_max {
             return Err(StoreRefusal::Full);
         }
         let is_counted = before.is_some_and(|entry| entry.source == source);
         let count = self.by_source.get(&source).copied().unwrap_or(0);
-        if !is_counted && count >= self.config.announcements_per_address_max {
+        if !is_counted && count as usize >= self.config.announcements_per_address_max {
             return Err(StoreRefusal::AddressFull);
         }
         Ok(())
     }
 
-    fn insert(
-        &mut self,
-        announcement: &Announcement,
-        signed: SignedStatement,
-        source: IpAddr,
-        (now, since): (Instant, Instant),
-    ) {
-        let lease = announcement.lease.clamp(LEASE_MIN, LEASE_MAX);
-        let entry = Entry {
-            signed,
-            name: announcement.name.clone(),
-            services: announcement.services.clone().into(),
-            sequence: announcement.sequence,
-            expires_at: now + lease,
-            since,
-            source,
-        };
-        self.by_name.insert(entry.name.clone(), announcement.peer_id);
-        self.by_deadline.insert((entry.expires_at, announcement.peer_id));
-        *self.by_source.entry(source).or_default() += 1;
-        self.entries.insert(announcement.peer_id, entry);
+    /// Puts an announcement in the place of what is known of its peer, live or gone. Gives whether it is listed anew.
+    fn insert(&mut self, announcement: &Announcement, signed: SignedStatement, source: IpAddr, now: Instant) -> bool {
+        let mut entry = Entry::new(announcement, signed, source, now);
+        entry.expires_at = now + granted(announcement.lease);
+        let (mut is_new, mut is_same, mut names) = (true, false, Vec::new());
+        if let Some(before) = self.key(entry.peer_id).and_then(|key| self.unlink(key)) {
+            (is_new, is_same, entry.since) =
+                (false, is_renewal(before.signed.statement(), entry.signed.statement()), before.since);
+            names = before.former().to_vec();
+            if before.name != entry.name {
+                names.push(Held { name: before.name.clone(), until: now + self.config.names_kept });
+            }
+        } else if let Some(gone) = self.departed.forget(entry.peer_id) {
+            names = gone.names;
+        }
+        let names = self.keep_names(names, entry.peer_id, Some(&entry.name), now);
+        // Whoever held it does so no longer, or it would have been refused.
+        self.unhold(&entry.name, now);
+        entry.set_former(names);
+        let peer_id = entry.peer_id;
+        self.link(entry);
+        self.changes.push(peer_id, if is_same { Change::Renewed } else { Change::Up { is_new } });
+        is_new
     }
 
-    fn remove(&mut self, peer_id: PeerId) -> Option<Entry> {
-        let entry = self.entries.remove(&peer_id)?;
+    /// Removes an announcement, and remembers its sequence and names.
+    fn depart(&mut self, key: Key, reason: DownReason, now: Instant) {
+        let Some(entry) = self.unlink(key) else { return };
+        self.expired_count += u64::from(reason == DownReason::Expired);
+        self.changes.push(entry.peer_id, Change::Down { name: entry.name.clone(), reason });
+        let mut names = entry.former().to_vec();
+        let at = entry.expires_at.min(now);
+        names.push(Held { name: entry.name.clone(), until: at + self.config.names_kept });
+        let names = self.keep_names(names, entry.peer_id, None, now);
+        self.remember(entry.peer_id, Gone { sequence: entry.sequence, source: entry.source, at, names }, now);
+        self.mark_later(entry.peer_id, now);
+    }
+
+    /// Remembers a peer that has gone; another one may be forgotten for it. Whoever calls marks the first as changed.
+    fn remember(&mut self, peer_id: PeerId, gone: Gone, now: Instant) {
+        if let Some((forgotten, gone)) = self.departed.remember(peer_id, gone) {
+            for held in gone.names {
+                self.held.remove(&held.name);
+            }
+            self.mark_later(forgotten, now);
+        }
+    }
+
+    fn expire_peer(&mut self, peer_id: PeerId, now: Instant) {
+        if let Some(key) = self.key(peer_id).filter(|key| self.entry(*key).expires_at <= now) {
+            self.depart(key, DownReason::Expired, now);
+        }
+    }
+
+    fn link(&mut self, entry: Entry) {
+        *self.by_source.entry(entry.source).or_default() += 1;
+        let (peer_id, name, expires_at) = (entry.peer_id, entry.name.clone(), entry.expires_at);
+        // There are fewer entries than PeerIds fit into 4 GiB.
+        let key = self.entries.insert(Box::new(entry)) as Key;
+        let (hash, hasher, entries) = (self.hasher.hash_one(peer_id), &self.hasher, &self.entries);
+        self.by_id.insert_unique(hash, key, |key| hasher.hash_one(entries[*key as usize].peer_id));
+        self.by_name.insert(name, key);
+        self.by_deadline.insert((expires_at, key));
+    }
+
+    fn unlink(&mut self, key: Key) -> Option<Box<Entry>> {
+        let entry = self.entries.try_remove(key as usize)?;
+        if let Ok(place) = self.by_id.find_entry(self.hasher.hash_one(entry.peer_id), |other| *other == key) {
+            place.remove();
+        }
         self.by_name.remove(&entry.name);
-        self.by_deadline.remove(&(entry.expires_at, peer_id));
+        self.by_deadline.remove(&(entry.expires_at, key));
         if let Some(count) = self.by_source.get_mut(&entry.source) {
             *count -= 1;
             if *count == 0 {
@@ -302,51 +365,27 @@ impl Store {
         Some(entry)
     }
 
-    /// Removes an announcement whose lease has ended and remembers its sequence.
-    fn depart(&mut self, peer_id: PeerId) {
-        if let Some(entry) = self.remove(peer_id) {
-            self.departed.remember(peer_id, entry.sequence, entry.source);
-            self.changed(peer_id, Change::Down { name: entry.name, reason: DownReason::Expired });
-        }
+    fn key(&self, peer_id: PeerId) -> Option<Key> {
+        self.by_id.find(self.hasher.hash_one(peer_id), |key| self.entry(*key).peer_id == peer_id).copied()
     }
 
-    fn remove_if_expired(&mut self, peer_id: PeerId, now: Instant) {
-        if self.entries.get(&peer_id).is_some_and(|entry| entry.expires_at <= now) {
-            self.depart(peer_id);
-        }
+    /// An entry that an index names: it is there.
+    fn entry(&self, key: Key) -> &Entry {
+        &self.entries[key as usize]
+    }
+
+    fn entry_mut(&mut self, key: Key) -> &mut Entry {
+        &mut self.entries[key as usize]
+    }
+
+    fn live(&self, key: Key, now: Instant) -> Option<&Entry> {
+        Some(self.entry(key)).filter(|entry| now < entry.expires_at)
     }
 }
 
-impl Entry {
-    /// The statement as it came.
-    pub(crate) fn signed(&self) -> &SignedStatement {
-        &self.signed
-    }
-
-    /// The name.
-    pub(crate) fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// The services.
-    pub(crate) fn services(&self) -> &[String] {
-        &self.services
-    }
-
-    /// The sequence.
-    pub(crate) fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// For how long the peer has been listed without a gap.
-    pub(crate) fn listed_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
-    }
-
-    /// What is left of the lease.
-    pub(crate) fn expires_in(&self, now: Instant) -> Duration {
-        self.expires_at.saturating_duration_since(now)
-    }
+/// The lease for one that was asked for.
+fn granted(asked: Duration) -> Duration {
+    asked.clamp(LEASE_MIN, LEASE_MAX)
 }
 
 #[cfg(test)]

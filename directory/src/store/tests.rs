@@ -1,5 +1,10 @@
 use super::*;
+use crate::limits::NAMES_PER_PEER_MAX;
 use landline::Identity;
+
+mod disk;
+mod names;
+mod scale;
 
 /// Peers by number, with times relative to one instant.
 struct Bench {
@@ -51,8 +56,12 @@ impl Bench {
     }
 
     fn withdraw(&mut self, number: u16, sequence: u64) -> Result<(), StoreRefusal> {
+        self.withdraw_at(0, number, sequence)
+    }
+
+    fn withdraw_at(&mut self, at: u64, number: u16, sequence: u64) -> Result<(), StoreRefusal> {
         let withdrawal = Withdrawal { peer_id: identity(number).peer_id(), sequence };
-        self.store.withdraw(withdrawal, HERE, self.at(0))
+        self.store.withdraw(withdrawal, HERE, self.at(at))
     }
 
     fn sequence_by_name(&self, name: &str, at: u64) -> Option<u64> {
@@ -62,15 +71,27 @@ impl Bench {
 
     /// Every table agrees with every other.
     fn check(&self) {
-        let Store { entries, by_name, by_deadline, by_source, departed, .. } = &self.store;
-        assert_eq!((by_name.len(), by_deadline.len()), (entries.len(), entries.len()));
-        assert_eq!(by_source.values().sum::<usize>(), entries.len());
+        let Store { entries, by_id, by_name, by_deadline, by_source, held, departed, .. } = &self.store;
+        assert_eq!([by_id.len(), by_name.len(), by_deadline.len()], [entries.len(); 3]);
+        assert_eq!(by_source.values().sum::<u32>() as usize, entries.len());
         assert!(by_source.values().all(|count| *count > 0));
-        for (peer_id, entry) in entries {
-            assert_eq!(by_name.get(&entry.name), Some(peer_id));
-            assert!(by_deadline.contains(&(entry.expires_at, *peer_id)));
-            assert_eq!(departed.sequence(*peer_id), None);
+        let mut held_count = 0;
+        for (key, entry) in entries {
+            let key = key as Key;
+            assert_eq!((self.store.key(entry.peer_id), by_name.get(&entry.name)), (Some(key), Some(&key)));
+            assert!(by_deadline.contains(&(entry.expires_at, key)));
+            assert_eq!(departed.sequence(entry.peer_id), None);
+            held_count += entry.former().len();
+            assert!(entry.former().len() < NAMES_PER_PEER_MAX);
+            assert!(entry.former().iter().all(|former| held[&former.name] == entry.peer_id));
         }
+        for (peer_id, gone) in departed.iter() {
+            held_count += gone.names.len();
+            assert!(gone.names.len() <= NAMES_PER_PEER_MAX);
+            assert!(gone.names.iter().all(|name| held[&name.name] == *peer_id));
+        }
+        assert_eq!(held.len(), held_count);
+        assert!(held.keys().all(|name| !by_name.contains_key(name)));
     }
 
     fn check_empty(&mut self) {
@@ -139,12 +160,12 @@ fn a_withdrawal_that_overtook_its_announcement_still_counts() {
 
 #[test]
 fn a_name_is_held_by_one_live_peer() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with(StoreConfig { names_kept: Duration::ZERO, ..StoreConfig::default() });
     bench.announce(1, "alice", 10).unwrap();
-    let holder = identity(1).peer_id();
-    assert_eq!(bench.announce(2, "alice", 10), Err(StoreRefusal::NameTaken { holder }));
+    let taken = StoreRefusal::NameTaken { holder: identity(1).peer_id(), held_for: None };
+    assert_eq!(bench.announce(2, "alice", 10), Err(taken.clone()));
     bench.announce(2, "bob", 10).unwrap();
-    assert_eq!(bench.announce(2, "alice", 11), Err(StoreRefusal::NameTaken { holder }));
+    assert_eq!(bench.announce(2, "alice", 11), Err(taken));
     assert_eq!(bench.sequence_by_name("bob", 0), Some(10), "a refused renewal leaves what was there");
     bench.withdraw(1, 11).unwrap();
     assert_eq!(bench.announce(2, "alice", 12), Ok(Announced::Renewed));
@@ -190,14 +211,14 @@ fn one_address_cannot_make_the_store_forget_the_peers_of_another() {
     bench.announce_at(0, &announcement(100, "victim", 10), THERE).unwrap();
     bench.store.expire(bench.at(60), 10);
     for number in 1..50 {
-        bench.announce(number, "attacker", 1).unwrap();
+        bench.announce(number, &format!("attacker-{number}"), 1).unwrap();
         bench.withdraw(number, 2).unwrap();
     }
     assert_eq!(bench.store.departed.len(), 4);
     assert_eq!(bench.announce(100, "victim", 10), Err(StoreRefusal::OldSequence { stored: 10 }));
     for number in 101..105 {
         let other = IpAddr::from([192, 0, 2, number as u8]);
-        bench.announce_at(0, &announcement(number, "other", 1), other).unwrap();
+        bench.announce_at(0, &announcement(number, &format!("other-{number}"), 1), other).unwrap();
         bench.store.expire(bench.at(60), 10);
     }
     assert_eq!(bench.store.departed.len(), 5, "the bound for all holds too");

@@ -228,17 +228,22 @@ fn read_lines(stream: Stream, from: impl Read + Send + 'static, sender: Sender<(
 /// A directory that runs.
 pub(crate) struct Directory {
     pub(crate) url: String,
-    _running: Running,
+    pub(crate) running: Running,
 }
 
 impl Directory {
     pub(crate) fn start() -> Self {
+        Self::start_with(["--ephemeral"])
+    }
+
+    /// One with these arguments, on a port of its own.
+    pub(crate) fn start_with<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut command = landline();
-        command.args(["directory", "--listen", "127.0.0.1:0"]);
+        command.args(["directory", "--listen", "127.0.0.1:0"]).args(args);
         let mut running = Running::start(command);
         let line = running.line_with("export LANDLINE_DIRECTORY=");
         let (_, url) = line.split_once('=').unwrap();
-        Self { url: url.to_owned(), _running: running }
+        Self { url: url.to_owned(), running }
     }
 }
 

@@ -96,10 +96,22 @@ impl Service {
                 let detail = "this peer has said something later; sign a sequence above the one given here";
                 Problem::OldSequence.response_with(detail, members)
             }
-            StoreRefusal::NameTaken { holder } => {
+            StoreRefusal::NameTaken { holder, held_for } => {
                 members.insert("holder".to_owned(), holder.to_string().into());
-                let detail = "another live peer has this name; choose another, or wait until it has gone";
+                if let Some(left) = held_for {
+                    members.insert("held_for_ms".to_owned(), (left.as_millis() as u64).into());
+                }
+                let detail = "another peer has this name, live or not long gone; choose another, or ask the operator to \
+                              free it with `landline directory release NAME`";
                 Problem::NameTaken.response_with(detail, members)
+            }
+            StoreRefusal::NotAllowed => {
+                let detail = "this directory lists only the peers that its operator names; give them your PeerId";
+                Problem::NotAllowed.response(detail)
+            }
+            StoreRefusal::Unavailable => {
+                let detail = "what is announced cannot be stored for now: the disk is full or fails; come again";
+                Problem::StoreUnavailable.response(detail).with_retry_after(RETRY_AFTER)
             }
             StoreRefusal::AddressFull => {
                 self.metrics.count_limit(Limit::AnnouncementsPerAddress);

@@ -19,7 +19,7 @@ use super::watch::Watchers;
 use crate::http::{HttpError, Request, Response};
 use crate::keys::Keys;
 use crate::limits::RETRY_AFTER;
-use crate::store::Store;
+use crate::store::{Store, StoreHealth};
 use guard::Guard;
 pub(super) use problem::{Problem, bad_parameter};
 use std::net::SocketAddr;
@@ -154,8 +154,8 @@ impl Service {
                 Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, &query, now)),
                 Operation::Style => Ok(page::style()),
                 Operation::Health => Ok(plain("ok\n")),
-                Operation::Ready => self.ready(),
-                Operation::Metrics => Ok(self.metrics()),
+                Operation::Ready => self.ready(now),
+                Operation::Metrics => Ok(self.metrics(now)),
                 Operation::OpenApi => Ok(tag::answer(request, self.openapi_tag.clone(), || {
                     Response::new(200, "application/json", OPENAPI)
                 })),
@@ -173,27 +173,24 @@ impl Service {
     }
 
     /// Why this directory should not be asked now, if it should not.
-    fn unready(&self) -> Option<&'static str> {
+    fn unready(&self, store: &StoreHealth) -> Option<String> {
         if self.is_draining {
-            return Some("the directory is stopping; ask another, or come again when it is back");
+            return Some("the directory is stopping; ask another, or come again when it is back".to_owned());
         }
-        None
+        store.trouble.as_ref().map(|trouble| format!("announcements are refused: {trouble}"))
     }
 
-    fn ready(&self) -> Result<Response, Response> {
-        match self.unready() {
+    fn ready(&self, now: Instant) -> Result<Response, Response> {
+        match self.unready(&self.store.health(now)) {
             None => Ok(plain("ready\n")),
-            Some(detail) => Err(Problem::NotReady.response(detail).with_retry_after(RETRY_AFTER)),
+            Some(detail) => Err(Problem::NotReady.response(&detail).with_retry_after(RETRY_AFTER)),
         }
     }
 
-    fn metrics(&self) -> Response {
-        let levels = Levels {
-            lease_count: self.store.count() as u64,
-            watcher_count: self.watchers.count() as u64,
-            store_len: self.store.disk_len(),
-            is_ready: self.unready().is_none(),
-        };
+    fn metrics(&self, now: Instant) -> Response {
+        let store = self.store.health(now);
+        let is_ready = self.unready(&store).is_none();
+        let levels = Levels { watcher_count: self.watchers.count() as u64, store, is_ready };
         Response::new(200, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render(&levels))
     }
 }

@@ -12,6 +12,7 @@ pub(in crate::server) enum Problem {
     LoopbackAddress,
     BadParameter,
     CrossOrigin,
+    NotAllowed,
     NotFound,
     MethodNotAllowed,
     OldSequence,
@@ -21,6 +22,7 @@ pub(in crate::server) enum Problem {
     AddressFull,
     TooFast,
     Full,
+    StoreUnavailable,
     TooManyWatchers,
     NotReady,
 }
@@ -28,13 +30,14 @@ pub(in crate::server) enum Problem {
 impl Problem {
     /// Every one, for tests that compare them with what is written about them.
     #[cfg(test)]
-    pub(in crate::server) const ALL: [Problem; 17] = [
+    pub(in crate::server) const ALL: [Problem; 19] = [
         Problem::Malformed,
         Problem::BadSignature,
         Problem::WrongPeer,
         Problem::LoopbackAddress,
         Problem::BadParameter,
         Problem::CrossOrigin,
+        Problem::NotAllowed,
         Problem::NotFound,
         Problem::MethodNotAllowed,
         Problem::OldSequence,
@@ -44,6 +47,7 @@ impl Problem {
         Problem::AddressFull,
         Problem::TooFast,
         Problem::Full,
+        Problem::StoreUnavailable,
         Problem::TooManyWatchers,
         Problem::NotReady,
     ];
@@ -57,6 +61,7 @@ impl Problem {
             Problem::LoopbackAddress => (400, "loopback_address"),
             Problem::BadParameter => (400, "bad_parameter"),
             Problem::CrossOrigin => (403, "cross_origin"),
+            Problem::NotAllowed => (403, "not_allowed"),
             Problem::NotFound => (404, "not_found"),
             Problem::MethodNotAllowed => (405, "method_not_allowed"),
             Problem::OldSequence => (409, "old_sequence"),
@@ -66,6 +71,7 @@ impl Problem {
             Problem::AddressFull => (429, "address_full"),
             Problem::TooFast => (429, "too_fast"),
             Problem::Full => (503, "full"),
+            Problem::StoreUnavailable => (503, "store_unavailable"),
             Problem::TooManyWatchers => (503, "too_many_watchers"),
             Problem::NotReady => (503, "not_ready"),
         }

@@ -47,7 +47,7 @@ pub(in crate::server) const OPERATIONS: [Row; 14] = [
     row(Operation::LookUpName, "GET", "/v1/peers/{name}", &[200, 304, 404]),
     row(Operation::LookUpId, "GET", "/v1/announcements/{peer_id}", &[200, 304, 404]),
     row(Operation::Announce, "PUT", "/v1/announcements/{peer_id}", &[200, 201, 403, 409, 415, 429, 503]),
-    row(Operation::Withdraw, "DELETE", "/v1/announcements/{peer_id}", &[200, 403, 404, 409, 415, 429]),
+    row(Operation::Withdraw, "DELETE", "/v1/announcements/{peer_id}", &[200, 403, 404, 409, 415, 429, 503]),
     row(Operation::None, "any", "none", &[]),
 ];
 
