@@ -127,7 +127,8 @@ pub const ANNOUNCE_PAUSE_MAX: Duration = Duration::from_secs(15);
 const _: () = assert!(TARGET_LEN_MAX + METHOD_AND_VERSION_LEN_MAX < HEAD_LEN_MAX);
 const _: () = assert!(BODY_LEN_MAX >= 2 * STATEMENT_LEN_MAX + 1024, "any statement fits its envelope");
 const _: () = assert!(PIPELINE_LEN_MAX > HEAD_LEN_MAX + BODY_LEN_MAX, "one whole request always fits");
-const _: () = assert!(ANNOUNCEMENTS_PER_ADDRESS_MAX as u64 / (LEASE_DEFAULT.as_secs() / 3) < ANNOUNCEMENTS_PER_SECOND_MAX as u64);
+const _: () =
+    assert!(ANNOUNCEMENTS_PER_ADDRESS_MAX as u64 / (LEASE_DEFAULT.as_secs() / 3) < ANNOUNCEMENTS_PER_SECOND_MAX as u64);
 const _: () = assert!(LEASE_MIN.as_secs() <= LEASE_DEFAULT.as_secs() && LEASE_DEFAULT.as_secs() <= LEASE_MAX.as_secs());
 const _: () = assert!(PAGE_COUNT_DEFAULT <= PAGE_COUNT_MAX && PAGE_COUNT_MAX <= PAGE_SCAN_COUNT_MAX);
 const _: () = assert!(PAGE_STATEMENT_LEN_MAX >= PAGE_COUNT_MAX * 256, "a full page of usual statements fits");

@@ -43,7 +43,10 @@ fn curl_announces_waits_for_leave_to_send_and_reads_two_answers_on_one_connectio
     assert!(announced.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n"), "{announced}");
     let twice = [format!("{url}/v1/peers/alice"), format!("{url}/healthz")];
     let format = "%{http_code} %{num_connects}\n";
-    let both = run("curl", &["-sS", "--max-time", "20", "-o", "/dev/null", "-o", "/dev/null", "-w", format, &twice[0], &twice[1]]);
+    let both = run(
+        "curl",
+        &["-sS", "--max-time", "20", "-o", "/dev/null", "-o", "/dev/null", "-w", format, &twice[0], &twice[1]],
+    );
     assert_eq!(text(&both.unwrap()), "200 1\n200 0\n", "the second needs no connection of its own");
     assert!(text(&run("curl", &["-sS", "-I", &twice[0]]).unwrap()).starts_with("HTTP/1.1 200 OK\r\n"));
 }
@@ -87,7 +90,10 @@ fn wrk_meets_no_error() {
     let url = format!("{}/v1/peers/alice", running.directory().url());
     if let Some(output) = run("wrk", &["-t1", "-c8", "-d1s", &url]) {
         let report = text(&output);
-        assert!(report.contains("requests in") && !report.contains("Non-2xx") && !report.contains("Socket errors"), "{report}");
+        assert!(
+            report.contains("requests in") && !report.contains("Non-2xx") && !report.contains("Socket errors"),
+            "{report}"
+        );
     }
 }
 

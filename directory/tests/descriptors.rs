@@ -43,7 +43,8 @@ impl Directory {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let address = lines.filter_map(|line| Some(line.split_once("listening on ")?.1.parse().unwrap())).next().unwrap();
+        let address =
+            lines.filter_map(|line| Some(line.split_once("listening on ")?.1.parse().unwrap())).next().unwrap();
         Directory { process, address }
     }
 

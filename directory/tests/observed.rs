@@ -40,12 +40,16 @@ impl Metrics {
 
     fn add(&mut self, line: &str, family: &str) {
         let (series, value) = line.rsplit_once(' ').unwrap();
-        let (name, labels) = series.split_once('{').map_or((series, ""), |(name, rest)| {
-            (name, rest.strip_suffix('}').unwrap_or_else(|| panic!("{line}")))
-        });
+        let (name, labels) = series
+            .split_once('{')
+            .map_or((series, ""), |(name, rest)| (name, rest.strip_suffix('}').unwrap_or_else(|| panic!("{line}"))));
         let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} stands under {family}"));
-        let allowed: &[&str] = if self.families[family] == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
-        assert!(allowed.contains(&suffix) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
+        let allowed: &[&str] =
+            if self.families[family] == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+        assert!(
+            allowed.contains(&suffix) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+            "{line}"
+        );
         let mut rest = labels;
         while !rest.is_empty() {
             let (label, after) = rest.split_once("=\"").unwrap();
@@ -94,7 +98,10 @@ fn metrics_tell_what_has_happened() {
     assert_eq!(requests("PUT", "/v1/announcements/{peer_id}", 409), 1.0);
     assert_eq!(requests("GET", "/v1/peers/{name}", 200), 2.0, "HEAD counts as GET");
     assert_eq!(requests("GET", "/v1/peers/{name}", 404), 1.0);
-    assert_eq!((requests("any", "none", 404), requests("any", "none", 405), requests("any", "none", 400)), (1.0, 1.0, 1.0));
+    assert_eq!(
+        (requests("any", "none", 404), requests("any", "none", 405), requests("any", "none", 400)),
+        (1.0, 1.0, 1.0)
+    );
     let announced = |result: &str| metrics.value(&format!("announcements_total{{result=\"{result}\"}}"));
     assert_eq!((announced("new"), announced("renewed"), announced("same")), (2.0, 1.0, 1.0));
     assert_eq!((metrics.value("leases"), metrics.value("withdrawals_total")), (1.0, 1.0));
@@ -158,7 +165,7 @@ fn head_is_answered_wherever_get_is_with_the_same_fields_and_no_body() {
     put(&running, 1, "alice", 1);
     let id = wire::announcement(1, "alice", 1).0.peer_id();
     let announcement = format!("/v1/announcements/{id}");
-    let paths = ["/", "/style.css", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/whoami", "/v1/peers"];
+    let paths = ["/", "/page/page.css", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/whoami", "/v1/peers"];
     for path in paths.iter().chain(&["/v1/peers/alice", "/nowhere", &announcement]) {
         let (get, head) = (ask(&running, "GET", path, ""), ask(&running, "HEAD", path, ""));
         assert_eq!((get.status, head.body.as_str()), (head.status, ""), "{path}");

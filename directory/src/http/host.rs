@@ -100,7 +100,9 @@ mod tests {
     fn an_origin_is_the_same_only_where_host_and_port_are() {
         assert_eq!(Origin::of("http://192.0.2.1:8600", Some("192.0.2.1:8600")), Origin::Same);
         assert_eq!(Origin::of("https://Dir.lan", Some("dir.lan")), Origin::Same, "behind a proxy that speaks TLS");
-        for origin in ["null", "", "http://evil.example", "http://192.0.2.1", "192.0.2.1:8600", "http://192.0.2.1:8600/"] {
+        for origin in
+            ["null", "", "http://evil.example", "http://192.0.2.1", "192.0.2.1:8600", "http://192.0.2.1:8600/"]
+        {
             assert_eq!(Origin::of(origin, Some("192.0.2.1:8600")), Origin::Other, "{origin}");
         }
         assert_eq!(Origin::of("http://a", None), Origin::Other);

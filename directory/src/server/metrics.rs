@@ -116,7 +116,10 @@ impl Metrics {
 
     fn count_status(&mut self, operation: Operation, status: u16) {
         let index = STATUSES.iter().position(|other| *other == status);
-        debug_assert!(index.is_some() && operation.answers(status), "{operation:?} answers {status}: add it to the table");
+        debug_assert!(
+            index.is_some() && operation.answers(status),
+            "{operation:?} answers {status}: add it to the table"
+        );
         if let Some(index) = index {
             self.requests[operation as usize][index] += 1;
         }
@@ -143,7 +146,12 @@ impl Metrics {
         let started = format!("{}.{:03}", started / 1000, started % 1000);
         page.single("start_time_seconds", "gauge", "When the directory started, in Unix time.", started);
         page.single("ready", "gauge", "1 where /readyz answers 200, else 0.", u8::from(levels.is_ready));
-        page.single("store_size_bytes", "gauge", "Size of the store on disk; 0 where it is in memory.", levels.store_len);
+        page.single(
+            "store_size_bytes",
+            "gauge",
+            "Size of the store on disk; 0 where it is in memory.",
+            levels.store_len,
+        );
     }
 
     fn render_requests(&self, page: &mut Exposition) {

@@ -22,8 +22,8 @@ use guard::Guard;
 use problem::Problem;
 use std::net::SocketAddr;
 use std::time::Instant;
-pub(super) use table::{OPERATIONS, Operation};
 use table::Route;
+pub(super) use table::{OPERATIONS, Operation};
 use tag::Tags;
 
 /// The description of all of it for programs; a test compares it with the table.
@@ -137,6 +137,7 @@ impl Service {
         now: Instant,
     ) -> Result<Response, Response> {
         match (route, operation) {
+            (Route::Asset(asset), _) => Ok(asset.response()),
             (Route::Peer(name), _) => self.by_name(name, request, now),
             (Route::Announcement(id), Operation::Announce) => self.announce(id, request, remote, now),
             (Route::Announcement(id), Operation::Withdraw) => self.withdraw(id, request, remote, now),
@@ -145,7 +146,6 @@ impl Service {
                 Operation::List => self.list(request, now),
                 Operation::WhoAmI => Ok(lookup::who_am_i(remote)),
                 Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, &query, now)),
-                Operation::Style => Ok(page::style()),
                 Operation::Health => Ok(plain("ok\n")),
                 Operation::Ready => self.ready(),
                 Operation::Metrics => Ok(self.metrics()),

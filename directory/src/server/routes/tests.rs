@@ -20,7 +20,8 @@ fn the_openapi_document_names_every_operation_and_status_and_no_other() {
         assert_eq!(written, answered, "{} {}", row.method, row.path);
         described += 1;
     }
-    let written: usize = document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
+    let written: usize =
+        document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
     assert_eq!(written, described, "the document has operations that there are not");
 }
 
