@@ -34,6 +34,8 @@ pub enum Stack {
     ZeromqCurve,
     /// The directory, storing nothing.
     Directory,
+    /// The directory with a store on disk.
+    DirectoryDurable,
     /// nginx that answers everything with one answer of the directory.
     Nginx,
 }
@@ -53,6 +55,7 @@ impl Stack {
             Stack::Zeromq => "zeromq",
             Stack::ZeromqCurve => "zeromq-curve",
             Stack::Directory => "directory",
+            Stack::DirectoryDurable => "directory-durable",
             Stack::Nginx => "nginx",
         }
     }

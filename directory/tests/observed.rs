@@ -165,7 +165,7 @@ fn head_is_answered_wherever_get_is_with_the_same_fields_and_no_body() {
     put(&running, 1, "alice", 1);
     let id = wire::announcement(1, "alice", 1).0.peer_id();
     let announcement = format!("/v1/announcements/{id}");
-    let paths = ["/", "/style.css", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/whoami", "/v1/peers"];
+    let paths = ["/", "/page/page.css", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/whoami", "/v1/peers"];
     for path in paths.iter().chain(&["/v1/peers/alice", "/nowhere", &announcement]) {
         let (get, head) = (ask(&running, "GET", path, ""), ask(&running, "HEAD", path, ""));
         assert_eq!((get.status, head.body.as_str()), (head.status, ""), "{path}");

@@ -103,7 +103,7 @@ fn lists_have_pages_and_filters() {
 fn methods_paths_and_heads() {
     let running = start(DirectoryConfig::default());
     let status = |method, path| ask(&running, method, path, "").status;
-    assert_eq!((status("GET", "/healthz"), status("GET", "/"), status("GET", "/style.css")), (200, 200, 200));
+    assert_eq!((status("GET", "/healthz"), status("GET", "/"), status("GET", "/page/page.css")), (200, 200, 200));
     for path in ["/v2/peers", "/v1/peers/", "/v1/peers/a/b", "/v1", "//", "/v1/../healthz", "/healthz/", "/%2e"] {
         assert_eq!(status("GET", path), 404, "{path}");
     }
@@ -134,7 +134,7 @@ fn who_am_i_tells_the_address_of_the_connection_whatever_headers_claim() {
 }
 
 #[test]
-fn the_page_shows_peers_and_forbids_scripts() {
+fn the_page_shows_peers_without_scripts_and_runs_none_but_its_own() {
     let running = start(DirectoryConfig::default());
     put(&running, 1, "alice", 1);
     let page = ask(&running, "GET", "/", "");
@@ -142,11 +142,17 @@ fn the_page_shows_peers_and_forbids_scripts() {
     for text in ["alice", "127.0.0.1:4000", "chat", &peer_id.to_string(), &peer_id.fingerprint()] {
         assert!(page.body.contains(text), "{text}");
     }
-    assert!(page.head.contains("Content-Security-Policy: default-src 'none'; style-src 'self'"), "{}", page.head);
-    assert!(!page.body.contains("<script") && !page.body.contains("style="));
+    let policy =
+        "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';";
+    assert!(page.head.contains(policy) && !page.head.contains("unsafe-"), "{}", page.head);
+    assert_eq!(page.body.matches("<script").count(), page.body.matches("></script>").count(), "no script in the page");
+    assert!(!page.body.contains("style=") && !page.body.contains(" on"), "no style and no handler in the page");
     assert!(!page.body.contains("http://") && !page.body.contains("https://"), "nothing is fetched from elsewhere");
+    let assets = page.body.split('"').filter(|text| text.starts_with("/page/"));
+    assert_eq!(assets.map(|path| assert_eq!(ask(&running, "GET", path, "").status, 200, "{path}")).count(), 3);
+    assert_eq!(ask(&running, "GET", "/page/page.rs", "").status, 404);
     let filtered = ask(&running, "GET", "/?name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E", "");
-    assert!(filtered.status == 200 && !filtered.body.contains("<script"));
+    assert!(filtered.status == 200 && !filtered.body.contains("<script>"));
     assert!(page.body.matches('<').count() == page.body.matches('>').count());
 }
 

@@ -384,8 +384,10 @@ fn a_client_goes_on_where_it_was_when_only_the_connection_is_lost() {
     let mut watch = Client::new(&format!("http://{}", relay.address)).unwrap().watch(WatchFilter::default());
     until_ready(&mut watch, &mut memory);
     for round in 1..5 {
-        announce(&direct, round, "alice", 10);
-        expect_up(&mut watch, &mut memory, "alice");
+        // A name stays with whoever had it: another peer, another name.
+        let name = format!("alice-{round}");
+        announce(&direct, round, &name, 10);
+        expect_up(&mut watch, &mut memory, &name);
         relay.cut();
         withdraw(&direct, round, 11);
         announce(&direct, 100 + round, &format!("bob-{round}"), 10);

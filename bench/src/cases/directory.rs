@@ -35,6 +35,11 @@ pub(super) fn directory() -> Vec<Pair> {
             theirs: verification(),
             ..pair("announce", Metric::RequestRate, announce, Stack::Directory, Stack::Nginx)
         },
+        Pair {
+            rival: "verify_strict",
+            theirs: verification(),
+            ..pair("announce, disk", Metric::RequestRate, announce, Stack::DirectoryDurable, Stack::Nginx)
+        },
         held("1,000 watchers", Metric::LatencyP99, notify, NOTIFY_HELD_US),
         held("idle watcher", Metric::LinkMemory, idle, IDLE_WATCHER_HELD_LEN),
     ]

@@ -65,7 +65,7 @@ fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
         (Stack::Inline | Stack::InlineSpin, _) => inline::run(assignment),
         (Stack::Engine, _) => engine::run(assignment),
         (Stack::Raw | Stack::RawSpin, _) => raw::run(assignment),
-        (Stack::Directory | Stack::Nginx, _) => directory::run(assignment),
+        (Stack::Directory | Stack::DirectoryDurable | Stack::Nginx, _) => directory::run(assignment),
         #[cfg(feature = "rivals")]
         (Stack::Rustls, _) => tls::run(assignment),
         #[cfg(feature = "rivals")]
@@ -85,7 +85,13 @@ fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
 /// Why not, for people.
 pub fn availability(stack: Stack) -> Result<(), String> {
     match stack {
-        Stack::Inline | Stack::InlineSpin | Stack::Engine | Stack::Raw | Stack::RawSpin | Stack::Directory => Ok(()),
+        Stack::Inline
+        | Stack::InlineSpin
+        | Stack::Engine
+        | Stack::Raw
+        | Stack::RawSpin
+        | Stack::Directory
+        | Stack::DirectoryDurable => Ok(()),
         Stack::Nginx => directory::availability(),
         #[cfg(feature = "rivals")]
         Stack::Rustls | Stack::TokioRustls | Stack::Quinn => Ok(()),

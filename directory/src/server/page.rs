@@ -1,7 +1,8 @@
-//! The page for people: who is there, as plain HTML without script.
+//! The page for people: who is there, rendered here, and followed by the page's own script where scripts are allowed.
 //!
-//! Everything that a peer said is text and stays text: it is escaped here, and the Content-Security-Policy forbids the
-//! browser to run or fetch anything but the style sheet.
+//! The files in `page/` are the whole of it: nothing is fetched from elsewhere. Everything that a peer said is text and
+//! stays text: it is escaped here, put in as text there, and the Content-Security-Policy lets the browser run and fetch
+//! nothing but these files and what the directory says.
 
 use crate::announcement::Name;
 use crate::http::Response;
@@ -10,97 +11,133 @@ use landline::PeerId;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+    trusted-types 'none'";
 
-const STYLE: &str = include_str!("page.css");
+const PAGE: &str = include_str!("page/page.html");
+/// The row of one peer, here and for the script.
+const ROW: &str = include_str!("page/row.html");
 
-/// The style sheet.
-pub(super) fn style() -> Response {
-    Response::new(200, "text/css; charset=utf-8", STYLE)
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const ASSETS: [Asset; 8] = [
+    Asset::new("page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+    Asset::new("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    Asset::new("page.js", SCRIPT, include_str!("page/page.js")),
+    Asset::new("stream.js", SCRIPT, include_str!("page/stream.js")),
+    Asset::new("peers.js", SCRIPT, include_str!("page/peers.js")),
+    Asset::new("fingerprint.js", SCRIPT, include_str!("page/fingerprint.js")),
+    Asset::new("view.js", SCRIPT, include_str!("page/view.js")),
+    Asset::new("state.js", SCRIPT, include_str!("page/state.js")),
+];
+
+/// A file that the page consists of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Asset {
+    name: &'static str,
+    content_type: &'static str,
+    text: &'static str,
+}
+
+impl Asset {
+    const fn new(name: &'static str, content_type: &'static str, text: &'static str) -> Asset {
+        Asset { name, content_type, text }
+    }
+
+    /// The one at `path`.
+    pub(super) fn find(path: &str) -> Option<&'static Asset> {
+        let name = path.strip_prefix("/page/")?;
+        ASSETS.iter().find(|asset| asset.name == name)
+    }
+
+    pub(super) fn response(&self) -> Response {
+        Response::new(200, self.content_type, self.text)
+    }
 }
 
 /// The page, with the peers that `query` asks for.
 pub(super) fn render(store: &Store, query: &Query, now: Instant) -> Response {
     let page = store.list(query, now);
-    let mut html = String::with_capacity(4096);
-    html.push_str(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Peers - landline directory</title>\n\
-         <link rel=\"stylesheet\" href=\"/style.css\">\n</head>\n<body>\n<main>\n<h1>Peers</h1>\n",
-    );
-    push_filter(&mut html, query);
-    if page.entries.is_empty() {
-        html.push_str(
-            "<p class=\"none\">Nobody is here. A peer appears when it runs <code>landline listen</code>.</p>\n",
-        );
-    } else {
-        html.push_str(
-            "<table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Services</th>\
-             <th scope=\"col\">Addresses</th><th scope=\"col\">Fingerprint and id</th>\
-             <th scope=\"col\">Expires in</th></tr></thead>\n<tbody>\n",
-        );
-        for (peer_id, entry) in &page.entries {
-            push_row(&mut html, *peer_id, entry, now);
-        }
-        html.push_str("</tbody>\n</table>\n");
+    let mut rows = String::new();
+    for (peer_id, entry) in &page.entries {
+        rows.push_str(&render_row(*peer_id, entry, now));
     }
-    if let Some(next) = &page.next {
-        push_next(&mut html, query, next);
-    }
-    html.push_str(
-        "<p class=\"note\">A name is what a peer calls itself. Compare the fingerprint before you trust it.</p>\n\
-         </main>\n</body>\n</html>\n",
+    let hidden = |is_hidden: bool| if is_hidden { " hidden" } else { "" };
+    let is_empty = page.entries.is_empty();
+    let html = fill(
+        PAGE,
+        &[
+            ("count", &page.entries.len().to_string()),
+            ("filter", &escape(&query.name_prefix)),
+            ("none_hidden", hidden(!is_empty)),
+            ("table_hidden", hidden(is_empty)),
+            ("rows", &rows),
+            ("more", &page.next.as_ref().map(|next| link_to_next(query, next)).unwrap_or_default()),
+            ("row", &fill(ROW, &[])),
+        ],
     );
     Response::new(200, "text/html; charset=utf-8", html)
         .with_field("Content-Security-Policy", POLICY)
         .with_field("Referrer-Policy", "no-referrer")
 }
 
-fn push_filter(html: &mut String, query: &Query) {
-    let prefix = escape(&query.name_prefix);
-    push(
-        html,
-        format_args!(
-            "<form method=\"get\" action=\"/\"><label for=\"name\">Name begins with</label> \
-             <input id=\"name\" name=\"name\" value=\"{prefix}\" autocapitalize=\"none\" autocomplete=\"off\"> \
-             <button>Filter</button></form>\n"
-        ),
-    );
-}
-
-fn push_row(html: &mut String, peer_id: PeerId, entry: &Entry, now: Instant) {
+fn render_row(peer_id: PeerId, entry: &Entry, now: Instant) -> String {
     // Verified when it came; an entry that cannot be read again shows no addresses.
     let addresses = entry.signed().parse_announcement().map(|announcement| announcement.addresses).unwrap_or_default();
-    let addresses: Vec<String> = addresses.iter().map(|address| escape(&address.to_string())).collect();
-    let services: Vec<String> = entry.services().map(escape).collect();
-    push(
-        html,
-        format_args!(
-            "<tr><th scope=\"row\" data-label=\"Name\">{name}</th><td data-label=\"Services\">{services}</td>\
-             <td data-label=\"Addresses\"><code>{addresses}</code></td>\
-             <td data-label=\"Fingerprint and id\"><span class=\"fingerprint\">{fingerprint}</span> \
-             <code class=\"id\">{peer_id}</code></td><td data-label=\"Expires in\">{expires}</td></tr>\n",
-            name = escape(entry.name().as_str()),
-            services = if services.is_empty() { "none".to_owned() } else { services.join(", ") },
-            addresses = addresses.join("<br>"),
-            fingerprint = escape(&peer_id.fingerprint()),
-            expires = human(entry.expires_in(now)),
-        ),
-    );
+    let services = entry.services().map(item).collect::<String>();
+    let no_services = "<li class=\"nothing\">none</li>".to_owned();
+    let name = entry.name().as_str();
+    fill(
+        ROW,
+        &[
+            ("name", &escape(name)),
+            ("services", if services.is_empty() { &no_services } else { &services }),
+            ("addresses", &addresses.iter().map(|address| item(&address.to_string())).collect::<String>()),
+            ("fingerprint", &peer_id.fingerprint()),
+            ("id", &peer_id.to_string()),
+            ("since", "–"),
+            ("expires", &human(entry.expires_in(now))),
+            ("command", &escape(&chat_command(name))),
+        ],
+    )
 }
 
-fn push_next(html: &mut String, query: &Query, next: &Name) {
+/// What to type. A name may begin with a hyphen, and must not be taken for an option then.
+fn chat_command(name: &str) -> String {
+    let separator = if name.starts_with('-') { "-- " } else { "" };
+    format!("landline chat {separator}{name}")
+}
+
+fn item(text: &str) -> String {
+    format!("<li>{}</li>", escape(text))
+}
+
+fn link_to_next(query: &Query, next: &Name) -> String {
     // Names are safe in a URL as they are; a filter is what somebody typed.
     let prefix = percent_encode(&query.name_prefix);
     let limit = query.count_max;
-    push(html, format_args!("<p><a href=\"/?name={prefix}&amp;limit={limit}&amp;cursor={next}\">More peers</a></p>\n"));
+    format!("<a href=\"/?name={prefix}&amp;limit={limit}&amp;cursor={next}\">More peers</a>")
 }
 
-fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String does not fail.
-    let _ = html.write_fmt(text);
+/// Puts `values` into the places of their names, `{name}`; a place without a value stays empty. What is put in is not looked
+/// at again, so a value may hold braces.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(template.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());
+    let mut rest = template;
+    while let Some((before, name, after)) = next_place(rest) {
+        out.push_str(before);
+        out.push_str(values.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| value));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What is before the next place, its name, and what follows.
+fn next_place(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('{')?;
+    let (name, after) = rest.split_once('}')?;
+    Some((before, name, after))
 }
 
 /// Text that means itself in HTML, in elements and in quoted attributes.
@@ -124,7 +161,10 @@ fn percent_encode(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
-            byte => push(&mut out, format_args!("%{byte:02X}")),
+            byte => {
+                // Writing to a String does not fail.
+                let _ = write!(out, "%{byte:02X}");
+            }
         }
     }
     out
@@ -144,15 +184,51 @@ mod tests {
     #[test]
     fn what_was_typed_is_shown_as_text() {
         let store = Store::new(crate::store::StoreConfig::default());
-        let query = Query { name_prefix: "\"><script>alert(1)</script>".to_owned(), ..Query::default() };
+        let query = Query { name_prefix: "\"><script>alert(1)</script>{rows}".to_owned(), ..Query::default() };
         let response = render(&store, &query, Instant::now());
         let html = String::from_utf8_lossy(response.body()).into_owned();
-        assert!(!html.contains("<script"), "{html}");
-        assert!(html.contains("&quot;&gt;&lt;script&gt;"));
+        assert!(!html.contains("<script>"), "{html}");
+        assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;{rows}\""));
     }
 
     #[test]
     fn a_link_to_the_next_page_carries_the_filter() {
         assert_eq!(percent_encode("a b&c=\"é"), "a%20b%26c%3D%22%C3%A9");
+    }
+
+    #[test]
+    fn a_name_like_an_option_is_not_one_in_what_is_copied() {
+        assert_eq!(chat_command("alice"), "landline chat alice");
+        assert_eq!(chat_command("--accept-new"), "landline chat -- --accept-new");
+    }
+
+    #[test]
+    fn every_place_has_a_value_and_every_asset_is_used() {
+        let places = |template: &'static str| {
+            let mut rest = template;
+            std::iter::from_fn(move || {
+                let (_, name, after) = next_place(rest)?;
+                rest = after;
+                Some(name)
+            })
+        };
+        let page = ["count", "filter", "none_hidden", "table_hidden", "rows", "more", "row"];
+        assert_eq!(places(PAGE).collect::<Vec<_>>(), page);
+        let row = ["name", "services", "addresses", "fingerprint", "id", "since", "expires", "command"];
+        assert_eq!(places(ROW).collect::<Vec<_>>(), row);
+        for asset in &ASSETS {
+            let is_named = |text: &str| text.contains(&format!("/{}\"", asset.name));
+            assert!(is_named(PAGE) || ASSETS.iter().any(|other| is_named(other.text)), "{}", asset.name);
+            assert!(Asset::find(&format!("/page/{}", asset.name)).is_some());
+        }
+    }
+
+    #[test]
+    fn scripts_use_no_interface_that_takes_text_for_markup() {
+        for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT) {
+            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("] {
+                assert!(!asset.text.contains(forbidden), "{}: {forbidden}", asset.name);
+            }
+        }
     }
 }

@@ -213,7 +213,8 @@ fn watching_peers_on_a_terminal_shows_the_list_and_then_what_changes() {
     seat.see("-");
     seat.see("bob");
     seat.see("(withdrawn)");
-    let again = Listener::start(&directory);
+    let files = tempfile::TempDir::new().unwrap();
+    let again = Listener::start_as(bob.user, files.path(), &["--accept", "any"]);
     seat.see("+");
     seat.see(again.address());
     // The terminal is not the command's own, so Ctrl-C is sent and not typed.

@@ -1,12 +1,13 @@
 //! `peers --watch`: who comes and goes, as lines and as JSON, with the directory there and away.
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::harness::{Directory, Listener, Running, User, landline};
 
 fn directory_at(address: &str) -> Running {
     let mut command = landline();
-    command.args(["directory", "--listen", address]);
+    command.args(["directory", "--ephemeral", "--listen", address]);
     let mut running = Running::start(command);
     running.line_with("export LANDLINE_DIRECTORY=");
     running
@@ -23,14 +24,15 @@ fn peers_that_come_and_go_are_lines() {
     first.running.signal(Signal::INT);
     first.running.finish().succeeds();
     watch.stdout_line("- bob (withdrawn)");
-    let second = Listener::start(&directory);
+    let files = TempDir::new().unwrap();
+    let second = Listener::start_as(first.user, files.path(), &["--accept", "any"]);
     alice.run(["trust", "bob", &second.user.peer_id()]).succeeds();
     watch.line_with("+ bob ");
     watch.signal(Signal::INT);
     let finished = watch.finish();
     assert_eq!(finished.succeeds().stderr, "");
     let ids = std::fs::read_to_string(alice.home().join("sequences")).unwrap();
-    assert!(ids.contains(&first.user.peer_id()), "what was seen is remembered");
+    assert!(ids.contains(&second.user.peer_id()), "what was seen is remembered");
 }
 
 #[test]

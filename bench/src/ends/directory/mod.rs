@@ -24,10 +24,11 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
         (_, Work::LookUp { peer_count, .. }, true) => look_up::ask(assignment, peer_count),
         (Stack::Nginx, Work::LookUp { .. }, false) => nginx::serve(),
         (Stack::Directory, Work::LookUp { peer_count, .. }, false) => serve::serve(peer_count),
-        (Stack::Directory, Work::Announce { peer_count, count }, true) => {
+        (Stack::Directory | Stack::DirectoryDurable, Work::Announce { peer_count, count }, true) => {
             announce::renew(assignment, peer_count, count)
         }
         (Stack::Directory, Work::Announce { .. }, false) => serve::serve(0),
+        (Stack::DirectoryDurable, Work::Announce { .. }, false) => serve::serve_durably(),
         (Stack::Directory, Work::IdleWatch { watcher_count }, true) => watch::rest(assignment, watcher_count),
         (Stack::Directory, Work::Notify { watcher_count, count }, true) => {
             watch::follow(assignment, watcher_count, count)

@@ -17,7 +17,19 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// Serves with `peer_count` peers announced.
 pub(super) fn serve(peer_count: usize) -> Result<Report, Failure> {
-    let (running, address) = start(peer_count)?;
+    attend(start(peer_count)?)
+}
+
+/// Serves with a store on disk, in the directory for temporary files: where that is in memory (tmpfs), a disk costs nothing.
+pub(super) fn serve_durably() -> Result<Report, Failure> {
+    let place = tempfile::tempdir()?;
+    let config = DirectoryConfig { store_dir: Some(place.path().join("store")), ..config() };
+    let running = RunningDirectory::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config)?;
+    let address = running.directory().address();
+    attend((running, address))
+}
+
+fn attend((running, address): (RunningDirectory, SocketAddr)) -> Result<Report, Failure> {
     let report = session::attend(
         address,
         || (Meter::start(), own_memory()),

@@ -143,6 +143,7 @@ impl Service {
         now: Instant,
     ) -> Result<Response, Response> {
         match (route, operation) {
+            (Route::Asset(asset), _) => Ok(asset.response()),
             (Route::Peer(name), _) => self.by_name(name, request, now),
             (Route::Announcement(id), Operation::Announce) => self.announce(id, request, remote, now),
             (Route::Announcement(id), Operation::Withdraw) => self.withdraw(id, request, remote, now),
@@ -152,7 +153,6 @@ impl Service {
                 Operation::Watch => self.watch(request, remote),
                 Operation::WhoAmI => Ok(lookup::who_am_i(remote)),
                 Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, &query, now)),
-                Operation::Style => Ok(page::style()),
                 Operation::Health => Ok(plain("ok\n")),
                 Operation::Ready => self.ready(now),
                 Operation::Metrics => Ok(self.metrics(now)),

@@ -3,12 +3,13 @@
 
 use super::problem::Problem;
 use crate::http::{Method, Response};
+use crate::server::page::Asset;
 
 /// What a request can ask for. The value is the index in [`OPERATIONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Operation {
     Page,
-    Style,
+    Asset,
     Health,
     Ready,
     Metrics,
@@ -36,7 +37,7 @@ pub(in crate::server) struct Row {
 /// Every operation, in the order of the enum.
 pub(in crate::server) const OPERATIONS: [Row; 14] = [
     row(Operation::Page, "GET", "/", &[200]),
-    row(Operation::Style, "GET", "/style.css", &[200]),
+    row(Operation::Asset, "GET", "/page/{file}", &[200, 404]),
     row(Operation::Health, "GET", "/healthz", &[200]),
     row(Operation::Ready, "GET", "/readyz", &[200, 503]),
     row(Operation::Metrics, "GET", "/metrics", &[200]),
@@ -83,6 +84,7 @@ impl Operation {
 pub(super) enum Route<'a> {
     /// One that can only be read.
     Fixed(Operation),
+    Asset(&'static Asset),
     Peer(&'a str),
     Announcement(&'a str),
 }
@@ -96,9 +98,11 @@ impl<'a> Route<'a> {
         if let Some(id) = segment("/v1/announcements/") {
             return Some(Route::Announcement(id));
         }
+        if let Some(asset) = Asset::find(path) {
+            return Some(Route::Asset(asset));
+        }
         Some(Route::Fixed(match path {
             "/" => Operation::Page,
-            "/style.css" => Operation::Style,
             "/healthz" => Operation::Health,
             "/readyz" => Operation::Ready,
             "/metrics" => Operation::Metrics,
@@ -114,6 +118,7 @@ impl<'a> Route<'a> {
     pub(super) fn operation(self, method: Method) -> Result<Operation, Response> {
         match (self, method) {
             (Route::Fixed(operation), Method::Get | Method::Head) => Ok(operation),
+            (Route::Asset(_), Method::Get | Method::Head) => Ok(Operation::Asset),
             (Route::Peer(_), Method::Get | Method::Head) => Ok(Operation::LookUpName),
             (Route::Announcement(_), Method::Get | Method::Head) => Ok(Operation::LookUpId),
             (Route::Announcement(_), Method::Put) => Ok(Operation::Announce),
@@ -136,7 +141,7 @@ mod tests {
     #[test]
     fn each_operation_is_found_by_its_path_and_method() {
         for row in &OPERATIONS {
-            let path = row.path.replace("{name}", "alice").replace("{peer_id}", "x");
+            let path = row.path.replace("{name}", "alice").replace("{peer_id}", "x").replace("{file}", "page.js");
             let method = match row.method {
                 "GET" => Method::Get,
                 "PUT" => Method::Put,
