@@ -39,6 +39,21 @@ fn a_tiny_flow_arrives_whole() {
 }
 
 #[test]
+fn a_tiny_load_of_announcements_is_taken() {
+    let run = compare(&["directory", "--rival", "verify_strict", "--rounds", "1", "--seconds", "0.02"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(String::from_utf8_lossy(&run.stdout).contains("verify_strict, announce"));
+}
+
+#[test]
+fn a_rival_that_is_not_installed_is_left_out_with_a_word() {
+    let words = ["directory", "--rival", "nginx", "--rounds", "1"];
+    let run = Command::new(env!("CARGO_BIN_EXE_compare")).args(words).env("PATH", "").output().expect("it starts");
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success() && said.contains("nginx is left out: there is no `"), "{said}");
+}
+
+#[test]
 fn an_unknown_case_is_refused_with_the_list() {
     let run = compare(&["speed"]);
     assert_eq!(run.status.code(), Some(2));
