@@ -25,7 +25,7 @@ const SLOWEST: Duration = Duration::from_secs(2);
 fn watch(running: &RunningDirectory) -> TcpStream {
     let mut stream = TcpStream::connect(running.directory().address()).expect("the directory listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
-    stream.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: a\r\n\r\n").expect("the request goes out");
+    stream.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the request goes out");
     stream
 }
 
