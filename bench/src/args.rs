@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// Measures landline beside what a user would pick instead, in turn, on this machine.
 ///
-/// Each end of a connection is a process of its own on a core of its own; all stacks get the same TCP options. A ratio
-/// above 1 means that landline is better, whatever the unit. docs/performance.md says what each case means.
+/// Each end of a connection is a process of its own on a core of its own; both stacks of a comparison get the same TCP
+/// options. A ratio above 1 means that landline is better, whatever the unit. docs/performance.md says what each case means.
 #[derive(Debug, Parser)]
 #[command(name = "compare", version, after_help = case_list(), max_term_width = 100)]
 pub struct Args {

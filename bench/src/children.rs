@@ -32,7 +32,8 @@ pub struct Reports {
 /// What an end says when it fails, or that it took longer than `limit`.
 pub fn measure(program: &Path, setup: &Setup, stack: Stack, work: Work, limit: Duration) -> Result<Reports, Failure> {
     let (sender, lines) = channel();
-    let mut ends = Ends { lines, until: Instant::now() + limit, children: Vec::new() };
+    let place = tempfile::tempdir()?;
+    let mut ends = Ends { lines, until: Instant::now() + limit, children: Vec::new(), place };
     let assignment = |side, core, responder| Assignment {
         stack,
         work,
@@ -68,6 +69,8 @@ struct Ends {
     lines: Receiver<(Side, Option<String>)>,
     until: Instant,
     children: Vec<(Side, Child)>,
+    /// Where they put their files; goes after they have ended.
+    place: tempfile::TempDir,
 }
 
 impl Ends {
@@ -80,6 +83,7 @@ impl Ends {
         let mut child = Command::new(program)
             .arg(END_OPTION)
             .arg(serde_json::to_string(assignment)?)
+            .env("TMPDIR", self.place.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
         } else {
             let Machine { machine, kernel, commit, rustc, gcm, congestion_control, buffers, profile, .. } = &machine;
             println!("{machine}; {kernel}\ncommit {commit}; {rustc}; AES-GCM: {gcm}");
-            println!("TCP: {congestion_control}, no delay, buffers {buffers}; the same for all");
+            println!("TCP: {congestion_control}, no delay, buffers {buffers}; the same for both sides");
             println!("landline's profile: {profile}");
             println!("{} rounds of {:?}; a ratio above 1: landline is better", args.rounds, args.seconds);
         }

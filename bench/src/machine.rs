@@ -18,7 +18,7 @@ pub struct Machine {
     pub rustc: String,
     /// Profile, features and `RUSTFLAGS`.
     pub flags: String,
-    /// TCP congestion control of every stack that has TCP.
+    /// TCP congestion control of every stack that has TCP; the case `directory` leaves it to the system.
     pub congestion_control: String,
     /// Which implementation of AES-GCM the engine has chosen.
     pub gcm: &'static str,
@@ -35,14 +35,17 @@ impl Machine {
         let cpuinfo = proc("cpuinfo");
         let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let system_congestion = proc("sys/net/ipv4/tcp_congestion_control");
+        let system = or_unknown(proc("sys/net/ipv4/tcp_congestion_control"));
         Machine {
             machine: format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name.trim())),
             kernel: format!("Linux {}", or_unknown(proc("sys/kernel/osrelease"))),
             commit: commit(),
             rustc: or_unknown(output("rustc", &["--version"])),
             flags: flags(),
-            congestion_control: setup.congestion.clone().unwrap_or_else(|| or_unknown(system_congestion)),
+            congestion_control: match &setup.congestion {
+                Some(name) if *name != system => format!("{name}; {system} in the case directory"),
+                _ => system,
+            },
             gcm: Implementation::chosen().name(),
             buffers: "left to the kernel",
             profile: setup.profile.name(),

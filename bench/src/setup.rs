@@ -56,15 +56,22 @@ impl Setup {
 pub fn on_core<T: Send>(core: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let pinned = scope.spawn(|| -> Result<T, Failure> {
-            if let Some(core) = core {
-                let mut set = CpuSet::new();
-                set.set(core);
-                sched_setaffinity(None, &set)?;
-            }
+            pin(core)?;
             Ok(work())
         });
         pinned.join().map_err(|_| "the measuring thread panicked")?
     })
+}
+
+/// Keeps this thread, and those that it starts, on one core; on none in particular where it is not known which there are.
+///
+/// # Errors
+/// A core that this process may not have.
+pub fn pin(core: Option<usize>) -> Result<(), Failure> {
+    let Some(core) = core else { return Ok(()) };
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
 }
 
 /// The processors that this process may run on.

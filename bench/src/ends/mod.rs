@@ -27,9 +27,9 @@ pub(crate) mod zeromq;
 pub(crate) use directory::Peers;
 
 use crate::Failure;
+use crate::setup::pin;
 use crate::work::{Assignment, Ready, Report, Side, Stack, Work};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use std::io::Write;
 
 /// Does what the assignment (JSON) says and prints the report. Dies with the parent, whatever kills that.
@@ -40,11 +40,7 @@ pub fn run(assignment: &str) -> Result<(), Failure> {
     let assignment: Assignment = serde_json::from_str(assignment)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     raise_open_files()?;
-    if let Some(core) = assignment.core {
-        let mut cores = CpuSet::new();
-        cores.set(core);
-        sched_setaffinity(None, &cores)?;
-    }
+    pin(assignment.core)?;
     let report = carry_out(&assignment)?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(())

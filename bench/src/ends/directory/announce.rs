@@ -33,15 +33,15 @@ pub(super) fn renew(assignment: &Assignment, peer_count: usize, count: u64) -> R
     Ok(Report { curve_ns: curve(&mut times), ..report })
 }
 
-/// Sends all and gives what each took, in nanoseconds. Requests that must stay in order are a multiple of the number of
-/// connections apart, or of each other's answers.
+/// Sends all and gives what each took, in nanoseconds. Requests that must stay in order stand at least as many apart as there
+/// are connections: the first is answered before the second goes out.
 pub(super) fn send_all(address: SocketAddr, requests: &[Vec<u8>]) -> Result<Vec<u64>, Failure> {
     let connection_count = CONNECTION_COUNT.min(requests.len());
     let mut exchanges = (0..connection_count).map(|_| Exchange::connect(address)).collect::<Result<Vec<_>, _>>()?;
     let mut sent = vec![Instant::now(); connection_count];
     let mut times = Vec::with_capacity(requests.len());
     for turn in 0..requests.len() + connection_count {
-        let lane = turn % connection_count.max(1);
+        let lane = turn % connection_count;
         if turn >= connection_count {
             exchanges[lane].receive()?;
             times.push(sent[lane].elapsed().as_nanos() as u64);

@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::foreign::Foreign;
 use super::{peers, serve, session};
 use crate::Failure;
-use crate::meter::OutsideMeter;
+use crate::meter::Meter;
 use crate::work::Report;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -35,13 +35,13 @@ pub(super) fn serve() -> Result<Report, Failure> {
     )?;
     await_listener(address)?;
     let pid = nginx.0.id();
-    session::attend(address, || OutsideMeter::start(pid), |meter| meter.stop())
+    session::attend(address, || Meter::start_of(pid), |meter| meter.stop())
 }
 
 /// What the directory answers when a peer is looked up.
 fn directory_answer() -> Result<(String, String), Failure> {
-    let (running, address) = serve::start(1)?;
-    let mut exchange = Exchange::connect(address)?;
+    let running = serve::start(serve::config(), 1)?;
+    let mut exchange = Exchange::connect(running.directory().address())?;
     exchange.send(format!("GET /v1/peers/{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", peers::name(0)).as_bytes())?;
     let (head, body) = exchange.receive()?;
     running.stop()?;

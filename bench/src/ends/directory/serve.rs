@@ -17,21 +17,18 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// Serves with `peer_count` peers announced.
 pub(super) fn serve(peer_count: usize) -> Result<Report, Failure> {
-    attend(start(peer_count)?)
+    attend(start(config(), peer_count)?)
 }
 
 /// Serves with a store on disk, in the directory for temporary files: where that is in memory (tmpfs), a disk costs nothing.
 pub(super) fn serve_durably() -> Result<Report, Failure> {
     let place = tempfile::tempdir()?;
-    let config = DirectoryConfig { store_dir: Some(place.path().join("store")), ..config() };
-    let running = RunningDirectory::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config)?;
-    let address = running.directory().address();
-    attend((running, address))
+    attend(start(DirectoryConfig { store_dir: Some(place.path().join("store")), ..config() }, 0)?)
 }
 
-fn attend((running, address): (RunningDirectory, SocketAddr)) -> Result<Report, Failure> {
+fn attend(running: RunningDirectory) -> Result<Report, Failure> {
     let report = session::attend(
-        address,
+        running.directory().address(),
         || (Meter::start(), own_memory()),
         |(meter, before)| Report { links_len: own_memory().saturating_sub(before), ..meter.stop() },
     )?;
@@ -40,16 +37,16 @@ fn attend((running, address): (RunningDirectory, SocketAddr)) -> Result<Report, 
 }
 
 /// A directory in which so many peers are announced.
-pub(super) fn start(peer_count: usize) -> Result<(RunningDirectory, SocketAddr), Failure> {
-    let running = RunningDirectory::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config())?;
-    let address = running.directory().address();
+pub(super) fn start(config: DirectoryConfig, peer_count: usize) -> Result<RunningDirectory, Failure> {
+    let running = RunningDirectory::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config)?;
     let peers = Peers::new(peer_count);
     let requests = (0..peer_count as u64).map(|turn| peers.request(turn)).collect::<Result<Vec<_>, _>>()?;
-    send_all(address, &requests)?;
-    Ok((running, address))
+    send_all(running.directory().address(), &requests)?;
+    Ok(running)
 }
 
-fn config() -> DirectoryConfig {
+/// With the bounds lifted.
+pub(super) fn config() -> DirectoryConfig {
     let store = StoreConfig { announcements_per_address_max: PLENTY, ..StoreConfig::default() };
     DirectoryConfig {
         store,

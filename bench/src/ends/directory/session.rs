@@ -1,11 +1,11 @@
-//! When the work begins and when it ends, told to a server by a connection of its own: it begins when that is there, ends
-//! when it is shut, and the server answers the end by closing it once it has looked at itself. It is a Unix socket, which
-//! nobody else comes to by mistake.
+//! When the work begins and when it ends, told to a server by a connection of its own: it begins when that is there and the
+//! server has answered with one byte, having looked at itself; it ends when the connection is shut, which the server answers
+//! by closing it once it has looked again. It is a Unix socket, which nobody else comes to by mistake.
 
 use super::super::{announce, responder};
 use crate::Failure;
 use crate::work::{Assignment, Ready};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -22,6 +22,7 @@ pub(super) fn attend<T, R>(
     announce(&Ready { address: server, secret: path.display().to_string() })?;
     let (mut stream, _) = listener.accept()?;
     let begun = begin();
+    stream.write_all(&[1])?;
     await_end(&mut stream)?;
     Ok(end(begun))
 }
@@ -30,9 +31,11 @@ pub(super) fn attend<T, R>(
 pub(super) struct Session(UnixStream);
 
 impl Session {
-    /// Tells the responder that it begins.
+    /// Tells the responder that it begins, and waits until it has taken note.
     pub(super) fn begin(assignment: &Assignment) -> Result<Session, Failure> {
-        Ok(Session(UnixStream::connect(&responder(assignment)?.secret)?))
+        let mut stream = UnixStream::connect(&responder(assignment)?.secret)?;
+        stream.read_exact(&mut [0])?;
+        Ok(Session(stream))
     }
 
     /// Tells it that this is the end, and waits until it has taken note.
