@@ -260,11 +260,11 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// 32 bytes of lower-case hexadecimal digits.
-const fn unhex(text: &str) -> [u8; 32] {
-    let (text, mut bytes, mut index) = (text.as_bytes(), [0; 32], 0);
-    assert!(text.len() == 64);
-    while index < 64 {
+/// Bytes of lower-case hexadecimal digits.
+const fn unhex<const LEN: usize>(text: &str) -> [u8; LEN] {
+    let (text, mut bytes, mut index) = (text.as_bytes(), [0; LEN], 0);
+    assert!(text.len() == 2 * LEN);
+    while index < 2 * LEN {
         let digit = if text[index] <= b'9' { text[index] - b'0' } else { text[index] - b'a' + 10 };
         bytes[index / 2] = bytes[index / 2] << 4 | digit;
         index += 1;

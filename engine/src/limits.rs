@@ -180,8 +180,9 @@ pub const COMMAND_BUDGET_COUNT: usize = 1024;
 pub const EVENT_COUNT_MAX: usize = 4096;
 /// Channels whose credit an app thread gathers before it returns it.
 pub const TAKEN_BATCH_COUNT: usize = 16;
-/// Credit that an app thread returns at once: a quarter of a channel's usual window.
-pub const TAKEN_CHARGE_MAX: u64 = CHANNEL_WINDOW_LEN as u64 / 4;
+/// Credit that an app thread returns at once: a quarter of the window while urgent messages come, which is the smallest that
+/// a wide channel has.
+pub const TAKEN_CHARGE_MAX: u64 = YIELDING_WINDOW_LEN as u64 / 4;
 
 /// Far enough to be never, near enough for every clock: what a configured duration that means "never" comes to.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

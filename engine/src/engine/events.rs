@@ -2,7 +2,7 @@
 
 use super::reactors::{Queues, ReactorHandle};
 use crate::event::{Batch, Event};
-use crate::limits::{MESSAGE_CHARGE, RECORD_PAYLOAD_MAX, TAKEN_BATCH_COUNT, TAKEN_CHARGE_MAX, YIELDING_WINDOW_LEN};
+use crate::limits::{MESSAGE_CHARGE, RECORD_PAYLOAD_MAX, TAKEN_BATCH_COUNT, TAKEN_CHARGE_MAX};
 use crate::links::{Command, Taken};
 use crate::reactor::Parking;
 use crossbeam_channel::Receiver;
@@ -39,10 +39,9 @@ struct TakenBatch {
 
 impl Events {
     pub(super) fn new(events: Receiver<Event>, reactors: &[ReactorHandle], channel_window_len: usize) -> Events {
-        let window_len = channel_window_len.min(YIELDING_WINDOW_LEN);
         // Whatever is kept back, a sender is left the credit for a fragment of the largest size: it may wait for that.
-        let spare_len = window_len.saturating_sub(RECORD_PAYLOAD_MAX + MESSAGE_CHARGE as usize);
-        let charge_max = TAKEN_CHARGE_MAX.min(window_len as u64 / 4).min(spare_len as u64);
+        let spare_len = channel_window_len.saturating_sub(RECORD_PAYLOAD_MAX + MESSAGE_CHARGE as usize);
+        let charge_max = TAKEN_CHARGE_MAX.min(channel_window_len as u64 / 4).min(spare_len as u64);
         let source = |reactor: &ReactorHandle| {
             let ReactorHandle { queues, blocked, .. } = reactor.clone();
             Source { queues, blocked, taken: Mutex::default() }

@@ -7,11 +7,6 @@ use super::*;
 
 const SEED: [u8; 32] = [0x5a; 32];
 
-fn unhex<const N: usize>(text: &str) -> [u8; N] {
-    assert_eq!(text.len(), 2 * N);
-    std::array::from_fn(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-}
-
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -113,7 +108,7 @@ fn an_r_of_small_order_verifies_nothing() {
     let identity = Identity::from_seed([9; 32]);
     let mut signature = [0; 64];
     signature[0] = 1;
-    signature[32..].copy_from_slice(&super::unhex("b287e26cf2d943e4b91f8f947a43613f9a45c66870359e4a6f7ebc70fd1d6b06"));
+    signature[32..].copy_from_slice(&unhex::<32>("b287e26cf2d943e4b91f8f947a43613f9a45c66870359e4a6f7ebc70fd1d6b06"));
     let key = identity.key.verifying_key();
     assert!(key.verify(b"anything", &Signature::from_bytes(&signature)).is_ok(), "a lax check takes it");
     assert_eq!(identity.peer_id().verify(b"anything", &signature), Err(BadSignature));
