@@ -21,6 +21,7 @@ const HOLDS: &[Row] = &[
     ("gcm", "narrow-128 seal 16384", "aes + ghash", 1.4),
     ("directory", "look-up", "nginx", 0.8),
     ("directory", "announce", "verify_strict", 0.8),
+    ("directory", "announce, disk", "verify_strict", 0.8),
     ("directory", "1,000 watchers", "held", 1.0),
     ("directory", "idle watcher", "held", 1.0),
 ];
