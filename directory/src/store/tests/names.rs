@@ -88,6 +88,16 @@ fn the_operator_frees_names_live_held_and_former() {
 }
 
 #[test]
+fn the_operator_hears_whose_a_live_name_was_also_where_none_is_kept() {
+    let mut bench = Bench::with(StoreConfig { names_kept: Duration::ZERO, ..StoreConfig::default() });
+    bench.announce(1, "alice", 1).unwrap();
+    let now = bench.at(0);
+    assert_eq!(bench.store.release(&"alice".parse().unwrap(), now), Some(identity(1).peer_id()));
+    assert_eq!(bench.store.release(&"alice".parse().unwrap(), now), None);
+    bench.check_empty();
+}
+
+#[test]
 fn only_those_on_the_list_announce_and_others_are_removed_in_steps() {
     let mut bench = Bench::new();
     for number in 0..10 {
