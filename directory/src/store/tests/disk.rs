@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::limits::{LEASE_GRACE, NAME_GRACE, STORE_LAG_MAX};
+use crate::store::clock::{Clock, Stamp};
+use crate::store::durable::Snapshot;
 use crate::store::durable::testing::{FaultyDisk, rewrite_stamp};
+use crate::store::record::Record;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
@@ -335,6 +338,40 @@ fn an_operator_asks_a_running_directory_and_hears_what_became_of_it() {
     assert_eq!(ask("alice", Duration::from_millis(50)).join().unwrap(), Released::NoAnswer);
     assert_eq!(std::fs::read_dir(dir.path().join("release")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(dir.path().join("released")).unwrap().count(), 0);
+}
+
+/// What a crash between two commits may leave: records that are whole, and do not fit together.
+#[test]
+fn a_name_that_is_with_two_peers_is_restored_to_the_later_one() {
+    let mut bench = Bench::with(StoreConfig { departed_count_max: 2, ..StoreConfig::default() });
+    let clock = Clock::resume(Stamp { age: 100_000, unix_ms: 0 }, bench.start, 0);
+    let record = |number: u16, live: Option<&str>, at: u64, former: &str| {
+        let signed = live.map(|name| announcement(number, name, 1).sign(&identity(number)).unwrap());
+        let names = vec![(former.parse().unwrap(), 1_000_000)];
+        // A live one's lease ends a minute after it announced itself.
+        let at = at + if signed.is_some() { 60_000 } else { 0 };
+        (identity(number).peer_id(), Record { source: HERE, sequence: 1, at, since: 0, names, signed })
+    };
+    let peers = vec![
+        record(1, Some("alix"), 99_000, "alice"),
+        record(2, Some("alice"), 98_000, "bob"),
+        record(3, None, 97_000, "bob"),
+        record(4, None, 99_500, "carol"),
+        record(5, Some("dave"), 99_000, "carol"),
+        record(6, None, 96_000, "forgotten"),
+    ];
+    let snapshot = Snapshot { stamp: Stamp { age: 100_000, unix_ms: 0 }, peers };
+    bench.store.restore(snapshot, &clock, bench.start).unwrap();
+    bench.check();
+    let mut holder = |name: &str| match bench.announce(50, name, 1) {
+        Err(StoreRefusal::NameTaken { holder, .. }) => holder,
+        other => panic!("{name}: {other:?}"),
+    };
+    for (name, number) in [("alice", 2), ("bob", 2), ("carol", 4)] {
+        assert_eq!(holder(name), identity(number).peer_id(), "{name}");
+    }
+    assert_eq!(bench.announce(50, "forgotten", 1), Ok(Announced::New));
+    bench.check_empty();
 }
 
 impl Bench {
