@@ -101,6 +101,10 @@ impl Store {
             let is_over = until <= last.age || kept == Duration::ZERO;
             if !is_over && !self.by_name.contains_key(&name) {
                 let left = clock.ahead(until).clamp(kept.min(NAME_GRACE), kept);
+                if left != clock.ahead(until) {
+                    // The next restart is to find it so.
+                    self.mark_later(peer_id, now);
+                }
                 if self.held.get(&name).is_some_and(|other| *other != peer_id) {
                     // This one went later: they come in that order.
                     self.unhold(&name, now);

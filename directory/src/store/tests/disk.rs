@@ -159,8 +159,9 @@ fn an_outage_evicts_nobody_and_lengthens_no_lease() {
         (30 * DAY as i64, LEASE_GRACE.as_secs(), 10, NAME_GRACE.as_secs()),
         (-(30 * DAY as i64), 3599, 10, 7 * DAY - 2),
     ] {
-        rewrite_stamp(dir.path(), down);
-        let mut again = Bench::open(dir.path());
+        let copy = crash(&dir);
+        rewrite_stamp(copy.path(), down);
+        let mut again = Bench::open(copy.path());
         let near = |found: u64, expected: u64| found.abs_diff(expected) <= 5;
         assert!(near(left(&again, "long").unwrap(), long_left), "{down}: {:?}", left(&again, "long"));
         assert_eq!(left(&again, "short"), Some(short_left), "{down}");
@@ -168,7 +169,6 @@ fn an_outage_evicts_nobody_and_lengthens_no_lease() {
         assert!(near(found, held), "{down}: held for {found}");
         let listed_for = again.store.by_name(&"long".parse().unwrap(), again.start).unwrap().listed_for(again.start);
         assert!(listed_for >= Duration::from_secs(down.max(0) as u64));
-        again.store.close();
     }
 }
 
@@ -184,6 +184,22 @@ fn a_name_that_was_over_while_the_directory_ran_is_not_given_a_grace() {
     let mut again = Bench::open(crash(&dir).path());
     assert_eq!(again.announce(3, "alice", 1), Ok(Announced::New));
     again.check_empty();
+}
+
+#[test]
+fn the_hour_of_a_name_that_ended_while_the_directory_was_down_outlives_another_restart() {
+    let dir = TempDir::new().unwrap();
+    let mut bench = Bench::open(dir.path());
+    bench.announce(1, "alice", 1).unwrap();
+    bench.withdraw(1, 2).unwrap();
+    bench.store.close();
+    rewrite_stamp(dir.path(), 30 * DAY as i64);
+    let mut bench = Bench::open(dir.path());
+    bench.announce(2, "bob", 1).unwrap();
+    bench.settle(1);
+    let mut again = Bench::open(crash(&dir).path());
+    let refused = again.announce(3, "alice", 1);
+    assert!(matches!(refused, Err(StoreRefusal::NameTaken { .. })), "{refused:?}");
 }
 
 #[test]
