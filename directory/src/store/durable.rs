@@ -229,13 +229,16 @@ impl Durable {
         self.failure_count
     }
 
-    /// Writes all that is left, with the records that `encode` gives, and ends the writer. Blocks, but no longer than
-    /// `STORE_CLOSE_TIMEOUT`.
+    /// Writes all that is left, with the records that `encode` gives, and ends the writer. The last batch may be an empty
+    /// one: it says until when the directory ran. Blocks, but no longer than `STORE_CLOSE_TIMEOUT`.
     pub(super) fn close(mut self, encode: impl Fn(PeerId) -> Option<Vec<u8>>) {
         let until = Instant::now() + STORE_CLOSE_TIMEOUT;
-        while self.await_writer(until) && self.unsaved_count() > 0 {
+        while self.await_writer(until) {
             let changes = self.take().into_iter().map(|peer_id| (peer_id, encode(peer_id))).collect();
             self.send(changes, Instant::now());
+            if self.unsaved_count() == 0 {
+                break;
+            }
         }
         self.batches = None;
         // What it is doing is its last attempt; then the reports end.
@@ -254,6 +257,12 @@ impl Durable {
         {
             tracing::error!("the store's thread panicked");
         }
+    }
+
+    /// Ends the writer with nothing written.
+    pub(super) fn abandon(mut self) {
+        self.batches = None;
+        while self.reports.recv_timeout(STORE_CLOSE_TIMEOUT).is_ok() {}
     }
 
     /// Waits until the writer has nothing in hand. False where it does not come to that.

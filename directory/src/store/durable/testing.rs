@@ -84,6 +84,12 @@ pub(crate) fn rewrite_stamp(dir: &Path, down: i64) {
     write_meta(dir, "unix_ms", unix_ms);
 }
 
+/// Seconds that the wall clock says have gone by since the last commit.
+pub(crate) fn down(dir: &Path) -> u64 {
+    let stamp = Disk::open(dir).unwrap().read().unwrap().stamp;
+    (crate::store::clock::unix_ms() - stamp.unix_ms) / 1000
+}
+
 /// Makes the store one of another format.
 pub(crate) fn rewrite_format(dir: &Path, format: u64) {
     write_meta(dir, "format", format);

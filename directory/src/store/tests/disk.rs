@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::{LEASE_GRACE, NAME_GRACE, STORE_LAG_MAX};
 use crate::store::clock::{Clock, Stamp};
 use crate::store::durable::Snapshot;
-use crate::store::durable::testing::{FaultyDisk, rewrite_stamp};
+use crate::store::durable::testing::{FaultyDisk, down, rewrite_stamp};
 use crate::store::record::Record;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -200,6 +200,15 @@ fn the_hour_of_a_name_that_ended_while_the_directory_was_down_outlives_another_r
     let mut again = Bench::open(crash(&dir).path());
     let refused = again.announce(3, "alice", 1);
     assert!(matches!(refused, Err(StoreRefusal::NameTaken { .. })), "{refused:?}");
+}
+
+#[test]
+fn an_orderly_end_says_when_it_was_also_where_nothing_has_changed() {
+    let dir = TempDir::new().unwrap();
+    Bench::open(dir.path()).store.close();
+    rewrite_stamp(dir.path(), 1000);
+    Bench::open(dir.path()).store.close();
+    assert!(down(dir.path()) < 500, "{}", down(dir.path()));
 }
 
 #[test]
