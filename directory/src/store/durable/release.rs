@@ -6,7 +6,7 @@
 
 use super::file::{Disk, StoreLock};
 use crate::announcement::Name;
-use crate::limits::{RELEASE_COUNT_MAX, RELEASE_LOOK_PAUSE};
+use crate::limits::{NAMES_KEPT_MAX, RELEASE_COUNT_MAX, RELEASE_LOOK_PAUSE};
 use crate::store::{Store, StoreConfig, StoreError};
 use landline::PeerId;
 use std::collections::HashSet;
@@ -19,6 +19,15 @@ use std::time::{Duration, Instant};
 const REQUESTS: &str = "release";
 const ANSWERS: &str = "released";
 const NOBODY: &str = "nobody";
+
+/// What the directory keeps, and for how long, is its operator's to say: nothing is cut here.
+const UNBOUNDED: StoreConfig = StoreConfig {
+    announcement_count_max: usize::MAX,
+    announcements_per_address_max: usize::MAX,
+    departed_count_max: usize::MAX,
+    departed_per_address_max: usize::MAX,
+    names_kept: NAMES_KEPT_MAX,
+};
 
 /// What became of the wish to free a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +58,7 @@ pub fn release_name(dir: &Path, name: &Name, patience: Duration) -> Result<Relea
         Err(error) => return Err(error),
     }
     let now = Instant::now();
-    let mut store = Store::open(StoreConfig::default(), dir, now)?;
+    let mut store = Store::open(UNBOUNDED, dir, now)?;
     let owner = store.release(name, now);
     store.close();
     Ok(owner.map_or(Released::Nobody, Released::From))

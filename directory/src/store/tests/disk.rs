@@ -345,6 +345,29 @@ fn an_operator_frees_a_name_while_no_directory_runs() {
 }
 
 #[test]
+fn freeing_a_name_while_no_directory_runs_shortens_no_other() {
+    let dir = TempDir::new().unwrap();
+    let config = StoreConfig { names_kept: Duration::from_secs(30 * DAY), ..StoreConfig::default() };
+    let open = || {
+        let start = Instant::now();
+        Bench { store: Store::open(config, dir.path(), start).unwrap(), start }
+    };
+    let mut bench = open();
+    bench.announce(1, "former", 1).unwrap();
+    bench.announce(1, "alice", 2).unwrap();
+    bench.withdraw(1, 3).unwrap();
+    bench.store.close();
+    let released = release_name(dir.path(), &"former".parse().unwrap(), Duration::ZERO).unwrap();
+    assert_eq!(released, Released::From(identity(1).peer_id()));
+    match open().announce(2, "alice", 1) {
+        Err(StoreRefusal::NameTaken { held_for: Some(left), .. }) => {
+            assert!(left > Duration::from_secs(29 * DAY), "{left:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn an_operator_asks_a_running_directory_and_hears_what_became_of_it() {
     let dir = TempDir::new().unwrap();
     let mut bench = Bench::open(dir.path());

@@ -24,6 +24,19 @@ fn a_name_stays_with_its_peer_for_a_week_after_its_last_lease() {
 }
 
 #[test]
+fn names_may_be_kept_for_ever() {
+    let mut bench = Bench::with(StoreConfig { names_kept: Duration::MAX, ..StoreConfig::default() });
+    bench.announce(1, "former", 1).unwrap();
+    bench.announce(1, "alice", 2).unwrap();
+    bench.withdraw(1, 3).unwrap();
+    for name in ["former", "alice"] {
+        let refused = bench.announce(2, name, 1);
+        assert!(matches!(refused, Err(StoreRefusal::NameTaken { held_for: Some(_), .. })), "{refused:?}");
+    }
+    bench.check_empty();
+}
+
+#[test]
 fn a_withdrawn_name_is_its_peers_to_take_again() {
     let mut bench = Bench::new();
     bench.announce(1, "alice", 10).unwrap();
