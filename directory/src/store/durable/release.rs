@@ -36,7 +36,7 @@ pub enum Released {
     From(PeerId),
     /// It was free.
     Nobody,
-    /// A directory uses the store, and has not answered in time.
+    /// A directory uses the store, and has not answered in time; or another, who asked for the same, took the answer.
     NoAnswer,
 }
 
@@ -66,24 +66,35 @@ pub fn release_name(dir: &Path, name: &Name, patience: Duration) -> Result<Relea
 
 fn ask(dir: &Path, name: &Name, until: Instant) -> io::Result<Released> {
     let (request, answer) = (dir.join(REQUESTS).join(name.as_str()), dir.join(ANSWERS).join(name.as_str()));
-    match fs::remove_file(&answer) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    remove(&answer)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&request) {
+        // Another asks for the same.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => drop(made?),
     }
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&request)?;
     while request.try_exists()? {
-        if Instant::now() >= until {
-            // Nobody shall find it next year.
-            fs::remove_file(&request)?;
+        // Nobody shall find it next year.
+        if Instant::now() >= until && remove(&request)? {
             return Ok(Released::NoAnswer);
         }
         std::thread::sleep(RELEASE_LOOK_PAUSE);
     }
-    let text = fs::read_to_string(&answer)?;
-    fs::remove_file(&answer)?;
+    let text = match fs::read_to_string(&answer) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Released::NoAnswer),
+        read => read?,
+    };
+    remove(&answer)?;
     match text.trim() {
         NOBODY => Ok(Released::Nobody),
         id => id.parse().map(Released::From).map_err(|_| io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Removes a file. Gives whether it was there.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
 }
 

@@ -422,6 +422,25 @@ fn a_name_that_is_with_two_peers_is_restored_to_the_later_one() {
     bench.check_empty();
 }
 
+#[test]
+fn a_request_to_free_a_name_follows_no_link_and_may_find_no_answer() {
+    let dir = TempDir::new().unwrap();
+    let _nobody_turns = Bench::open(dir.path());
+    let (request, other) = (dir.path().join("release/alice"), dir.path().join("other"));
+    let (path, name): (_, Name) = (dir.path().to_owned(), "alice".parse().unwrap());
+    std::fs::write(&other, "whole").unwrap();
+    std::os::unix::fs::symlink(&other, &request).unwrap();
+    assert_eq!(release_name(&path, &name, Duration::from_millis(50)).unwrap(), Released::NoAnswer);
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "whole");
+    let asking = std::thread::spawn(move || release_name(&path, &name, PATIENCE).unwrap());
+    let until = Instant::now() + PATIENCE;
+    while std::fs::remove_file(&request).is_err() {
+        assert!(Instant::now() < until, "nothing is asked");
+        std::thread::yield_now();
+    }
+    assert_eq!(asking.join().unwrap(), Released::NoAnswer, "whoever asked for the same has taken it");
+}
+
 impl Bench {
     /// Turns as the server does, a second late, until something is so.
     fn await_news(&mut self, is_so: impl Fn(&Store, Instant) -> bool) {
