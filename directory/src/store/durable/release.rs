@@ -46,7 +46,7 @@ pub enum Released {
 /// # Errors
 /// Where there is no store, or it cannot be used.
 pub fn release_name(dir: &Path, name: &Name, patience: Duration) -> Result<Released, StoreError> {
-    if !Disk::exists(dir) {
+    if !Disk::exists(dir)? {
         return Err(StoreError::Missing { dir: dir.to_owned() });
     }
     let until = Instant::now() + patience;

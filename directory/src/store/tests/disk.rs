@@ -441,6 +441,14 @@ fn a_request_to_free_a_name_follows_no_link_and_may_find_no_answer() {
     assert_eq!(asking.join().unwrap(), Released::NoAnswer, "whoever asked for the same has taken it");
 }
 
+#[test]
+fn a_place_that_cannot_be_looked_at_is_not_said_to_be_empty() {
+    // No directory; one that may not be entered fails in the same way, but not for root.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let failed = release_name(file.path(), &"alice".parse().unwrap(), Duration::ZERO);
+    assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
+}
+
 impl Bench {
     /// Turns as the server does, a second late, until something is so.
     fn await_news(&mut self, is_so: impl Fn(&Store, Instant) -> bool) {
