@@ -145,6 +145,7 @@ impl Durable {
 
     /// A peer was acknowledged something.
     pub(super) fn mark(&mut self, peer_id: PeerId, now: Instant) {
+        self.later.fresh.remove(&peer_id);
         self.urgent.push(peer_id, now);
     }
 

@@ -285,6 +285,19 @@ fn a_damaged_store_is_read_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_withdrawal_is_written_once() {
+    let faulty = FaultyDisk::default();
+    let start = Instant::now();
+    let mut bench = Bench { store: faulty.store(start), start };
+    bench.announce(1, "alice", 1).unwrap();
+    bench.settle(1);
+    bench.withdraw(1, 2).unwrap();
+    assert_eq!(bench.store.health(start).unsaved_count, 1);
+    bench.settle(1);
+    assert_eq!(faulty.reopen(), [(identity(1).peer_id(), false)]);
+}
+
+#[test]
 fn a_full_disk_stops_announcements_and_nothing_else_and_loses_nothing() {
     let faulty = FaultyDisk::default();
     let start = Instant::now();
