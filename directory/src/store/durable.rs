@@ -16,9 +16,9 @@ mod writer;
 pub use release::{Released, release_name};
 
 use super::StoreError;
-use super::clock::{Clock, Stamp, unix_ms};
+use super::clock::{Clock, Stamp};
 use super::record::Record;
-use crate::announcement::Name;
+use crate::announcement::{Name, unix_ms};
 use crate::limits::{COMMIT_COUNT_MAX, COMMIT_INTERVAL, REPORT_COUNT_MAX, STORE_CLOSE_TIMEOUT, STORE_LAG_MAX};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use file::{Disk, StoreLock};
@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use writer::Writer;
 
 /// The records of peers as they are to be: `None` is to be removed.
@@ -118,7 +118,7 @@ impl Durable {
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StoreError::Io { path, error })?;
         Ok(Durable {
-            clock: Clock::resume(last, now, unix_ms()),
+            clock: Clock::resume(last, now, unix_ms(SystemTime::now())),
             batches: Some(batches),
             reports,
             wakeup,
