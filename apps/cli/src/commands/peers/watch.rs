@@ -110,7 +110,7 @@ impl View {
     fn show(&mut self, event: WatchEvent, out: &mut impl Write) -> Result<()> {
         // Somebody may be pinned while this runs.
         if matches!(event, WatchEvent::Up(_) | WatchEvent::Ready) {
-            self.known = KnownPeers::load(&self.home)?;
+            self.known.reload(&self.home)?;
         }
         if let WatchEvent::Up(listed) = &event {
             self.seen.raise(listed.announcement.peer_id, listed.announcement.sequence);
