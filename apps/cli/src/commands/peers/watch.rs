@@ -14,7 +14,7 @@ use landline_directory::{ClientError, DownReason, Listed, SequenceMemory, Watch,
 use landline_services::printable;
 use serde_json::{Value, json};
 
-use super::{NOBODY, print_table, standing, to_json};
+use super::{NOBODY, print_table, shown_standing, to_json};
 use crate::args::Common;
 use crate::failure::{Failure, Result};
 use crate::home::Home;
@@ -154,23 +154,22 @@ impl View {
     /// The snapshot is complete: the first one is a list, of a later one only the differences are news.
     fn show_list(&mut self, out: &mut impl Write) -> Result<()> {
         let Some(coming) = self.coming.take() else { return Ok(()) };
+        let gone: Vec<PeerId> = self.shown.keys().filter(|peer| !coming.contains_key(peer)).copied().collect();
+        let mut peers: Vec<Listed> = coming.into_values().collect();
+        peers.sort_by(|a, b| a.announcement.name.cmp(&b.announcement.name));
         if std::mem::replace(&mut self.has_begun, true) || !self.is_terminal {
-            let gone: Vec<PeerId> = self.shown.keys().filter(|peer| !coming.contains_key(peer)).copied().collect();
             for peer_id in gone {
                 self.show_down(peer_id, DownReason::Other, out)?;
             }
-            let mut peers: Vec<Listed> = coming.into_values().collect();
-            peers.sort_by(|a, b| a.announcement.name.cmp(&b.announcement.name));
             return peers.into_iter().try_for_each(|listed| self.show_up(listed, out));
         }
-        self.shown = coming;
-        if self.shown.is_empty() {
+        if peers.is_empty() {
             writeln!(out, "{NOBODY}")?;
-            return Ok(());
+        } else {
+            print_table(out, &peers, &self.known)?;
         }
-        let mut peers: Vec<&Listed> = self.shown.values().collect();
-        peers.sort_by(|a, b| a.announcement.name.cmp(&b.announcement.name));
-        print_table(out, &peers, &self.known)
+        self.shown = peers.into_iter().map(|listed| (listed.announcement.peer_id, listed)).collect();
+        Ok(())
     }
 
     /// `+ alice 192.0.2.7:4000 known`, or `~` where she was there and says something else.
@@ -184,10 +183,7 @@ impl View {
                 == (&announcement.name, &announcement.addresses, &announcement.services)
         });
         let sign = if before.is_some() { style.dim("~") } else { style.good("+") };
-        let standing = match standing(&listed, &self.known) {
-            "CHANGED" => style.bad("CHANGED: not the key that is pinned here"),
-            other => style.dim(other),
-        };
+        let standing = shown_standing(&listed, &self.known, style);
         if !is_same {
             let more = match announcement.addresses.len() {
                 0 | 1 => String::new(),
