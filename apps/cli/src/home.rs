@@ -19,7 +19,6 @@ use std::time::SystemTime;
 use landline::Identity;
 use landline::identity::KeyFileError;
 use landline_directory::SequenceMemory;
-use rustix::fs::FlockOperation;
 
 use crate::failure::{Exit, Failure, Result};
 
@@ -73,7 +72,7 @@ impl Home {
         let path = self.file("lock");
         let locked = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let locked = locked.and_then(|file| {
-            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+            file.lock()?;
             Ok(HomeLock { _file: file })
         });
         locked.map_err(|error| Failure::io(format_args!("cannot lock {}", path.display()), &error))
