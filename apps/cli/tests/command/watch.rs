@@ -3,15 +3,7 @@
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{Directory, Listener, Running, User, landline};
-
-fn directory_at(address: &str) -> Running {
-    let mut command = landline();
-    command.args(["directory", "--ephemeral", "--listen", address]);
-    let mut running = Running::start(command);
-    running.line_with("export LANDLINE_DIRECTORY=");
-    running
-}
+use crate::harness::{Directory, Listener, Running, User};
 
 fn listen(user: &User, name: &str) -> Running {
     let mut command = user.command(["listen", "--name", name, "--listen", "127.0.0.1:0", "--accept", "any"]);
@@ -76,18 +68,18 @@ fn a_directory_that_goes_is_told_once_and_waited_for() {
     let alice = User::new(&format!("http://{free}"));
     let mut watch = alice.start(["peers", "--watch"]);
     watch.line_with("cannot be reached");
-    let directory = directory_at(&free);
+    let directory = Directory::start_at(&free, ["--ephemeral"]);
     watch.line_with("the directory is back");
     let bob = User::new(&format!("http://{free}"));
     let listening = listen(&bob, "bob");
     watch.line_with("+ bob ");
-    directory.signal(Signal::KILL);
-    directory.finish();
+    directory.running.signal(Signal::KILL);
+    directory.running.finish();
     watch.line_with("trying again");
     // Bob has gone by the time that another directory is there, which knows of nobody.
     listening.signal(Signal::INT);
     listening.finish();
-    let _directory = directory_at(&free);
+    let _directory = Directory::start_at(&free, ["--ephemeral"]);
     watch.stdout_line("- bob (gone)");
     watch.signal(Signal::INT);
     let finished = watch.finish();
