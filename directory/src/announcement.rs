@@ -310,8 +310,12 @@ impl std::error::Error for StatementError {}
 /// The sequence for a peer's next statement: above the last one, and above those of a life before that nobody remembers,
 /// as long as the wall clock did not go backwards.
 pub fn next_sequence(last: u64, wall_clock: SystemTime) -> u64 {
-    let unix_ms = wall_clock.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    unix_ms.max(last.saturating_add(1)).clamp(1, SEQUENCE_MAX)
+    unix_ms(wall_clock).max(last.saturating_add(1)).clamp(1, SEQUENCE_MAX)
+}
+
+/// Milliseconds since 1970; 0 before.
+pub(crate) fn unix_ms(wall_clock: SystemTime) -> u64 {
+    wall_clock.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Whether `text` may be a service name: 1 to 64 of `a-z 0-9 . _ -`.

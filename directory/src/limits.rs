@@ -93,6 +93,8 @@ pub const KEY_SET_COUNT: usize = 2048;
 /// For how long a name is kept for its peer after the last lease or withdrawal, unless configured otherwise: a machine that
 /// is off over a week's holiday finds its name again.
 pub const NAMES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest that a name is kept, 179 years: all days that the command takes, and no instant overflows by it.
+pub const NAMES_KEPT_MAX: Duration = Duration::from_secs(u16::MAX as u64 * 24 * 3600);
 /// Names of one peer, the one that it is announced under included; the oldest is free first. Renaming shall be possible, and
 /// not a way to hoard names.
 pub const NAMES_PER_PEER_MAX: usize = 3;

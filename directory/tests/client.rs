@@ -1,10 +1,12 @@
 //! The client and the announcer, against an honest directory, one that lies, and none at all.
 #![allow(clippy::unwrap_used)]
 
+mod wire;
+
 use landline::{Identity, PeerId};
 use landline_directory::{
-    Addresses, Announcement, Announcer, AnnouncerEvent, AnnouncerPlan, Client, ClientError, DirectoryConfig,
-    RunningDirectory, SequenceMemory, SignedStatement, StoreConfig, Withdrawal,
+    Addresses, Announcer, AnnouncerEvent, AnnouncerPlan, Client, ClientError, DirectoryConfig, RunningDirectory,
+    SequenceMemory, SignedStatement, StoreConfig, Withdrawal,
 };
 use serde_json::json;
 use std::io::{Read, Write};
@@ -12,31 +14,21 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use wire::PATIENCE;
 
 fn start() -> (RunningDirectory, Client) {
     start_with(StoreConfig::default())
 }
 
 fn start_with(store: StoreConfig) -> (RunningDirectory, Client) {
-    let config = DirectoryConfig { store, ..DirectoryConfig::default() };
-    let running = RunningDirectory::start("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    let running = wire::start(DirectoryConfig { store, ..DirectoryConfig::default() });
     let client = Client::new(&running.directory().url()).unwrap();
     (running, client)
 }
 
 fn sign(seed: u8, name: &str, sequence: u64) -> (PeerId, SignedStatement) {
-    let identity = Identity::from_seed([seed; 32]);
-    let announcement = Announcement {
-        peer_id: identity.peer_id(),
-        name: name.parse().unwrap(),
-        addresses: vec!["127.0.0.1:4000".parse().unwrap()],
-        services: Vec::new(),
-        sequence,
-        lease: Duration::from_secs(60),
-    };
-    (identity.peer_id(), announcement.sign(&identity).unwrap())
+    let (identity, announcement) = wire::announcement(seed, name, sequence);
+    (announcement.peer_id, announcement.sign(&identity).unwrap())
 }
 
 /// Answers each connection with the next of `bodies`, whatever it asks, and keeps what it was asked.

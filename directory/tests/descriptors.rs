@@ -4,13 +4,15 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
-use landline_directory::{DirectoryConfig, RunningDirectory};
+mod wire;
+
+use landline_directory::DirectoryConfig;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use wire::PATIENCE;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const CHILD: &str = "LANDLINE_TEST_DESCRIPTORS";
 
 /// Not a test: the process that has too few descriptors.
@@ -19,7 +21,7 @@ fn child() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let running = RunningDirectory::start("127.0.0.1:0".parse().unwrap(), DirectoryConfig::default()).unwrap();
+    let running = wire::start(DirectoryConfig::default());
     println!("listening on {}", running.directory().address());
     // Until the test ends.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

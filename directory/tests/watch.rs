@@ -1,6 +1,8 @@
 //! Watching a directory over real sockets: the stream byte by byte, and the client that follows it.
 #![allow(clippy::unwrap_used)]
 
+mod wire;
+
 use landline::Identity;
 use landline_directory::{
     Announcement, Client, ClientError, DirectoryConfig, DownReason, RunningDirectory, SequenceMemory, SignedStatement,
@@ -11,15 +13,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use wire::PATIENCE;
 
-/// Far more than anything here takes, so that a hang shows as a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
-
+/// One address announces here for hundreds.
 fn start(config: DirectoryConfig) -> RunningDirectory {
-    // One address announces here for hundreds.
-    let announcements_per_second_max = u32::MAX;
-    let config = DirectoryConfig { host_names: vec!["a".to_owned()], announcements_per_second_max, ..config };
-    RunningDirectory::start("127.0.0.1:0".parse().unwrap(), config).unwrap()
+    wire::start(DirectoryConfig { announcements_per_second_max: u32::MAX, ..config })
 }
 
 fn client(running: &RunningDirectory) -> Client {
@@ -30,14 +28,8 @@ fn announcement(seed: u16, name: &str, sequence: u64, services: &[String]) -> (I
     let mut bytes = [9; 32];
     bytes[..2].copy_from_slice(&seed.to_le_bytes());
     let identity = Identity::from_seed(bytes);
-    let announcement = Announcement {
-        peer_id: identity.peer_id(),
-        name: name.parse().unwrap(),
-        addresses: vec!["127.0.0.1:4000".parse().unwrap()],
-        services: services.to_vec(),
-        sequence,
-        lease: Duration::from_secs(60),
-    };
+    let (_, like) = wire::announcement(0, name, sequence);
+    let announcement = Announcement { peer_id: identity.peer_id(), services: services.to_vec(), ..like };
     (identity, announcement)
 }
 
@@ -52,8 +44,7 @@ fn announce(client: &Client, seed: u16, name: &str, sequence: u64) {
 }
 
 fn withdraw(client: &Client, seed: u16, sequence: u64) {
-    let peer_id = announcement(seed, "xx", 1, &[]).1.peer_id;
-    let identity = announcement(seed, "xx", 1, &[]).0;
+    let (identity, Announcement { peer_id, .. }) = announcement(seed, "xx", 1, &[]);
     client.withdraw(peer_id, &Withdrawal { peer_id, sequence }.sign(&identity).unwrap()).unwrap();
 }
 
@@ -70,8 +61,7 @@ impl Raw {
     }
 
     fn send(running: &RunningDirectory, request: &str) -> Raw {
-        let mut stream = TcpStream::connect(running.directory().address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = wire::connect(running);
         stream.write_all(request.as_bytes()).unwrap();
         Raw { stream, text: String::new() }
     }

@@ -19,7 +19,6 @@ use std::time::SystemTime;
 use landline::Identity;
 use landline::identity::KeyFileError;
 use landline_directory::SequenceMemory;
-use rustix::fs::FlockOperation;
 
 use crate::failure::{Exit, Failure, Result};
 
@@ -73,7 +72,7 @@ impl Home {
         let path = self.file("lock");
         let locked = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let locked = locked.and_then(|file| {
-            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+            file.lock()?;
             Ok(HomeLock { _file: file })
         });
         locked.map_err(|error| Failure::io(format_args!("cannot lock {}", path.display()), &error))
@@ -117,13 +116,20 @@ impl Home {
         })
     }
 
-    /// Keeps what was seen, if it is news.
+    /// Keeps what was seen, if it is news, beside what other commands have kept meanwhile.
     pub(crate) fn keep_sequences(&self, memory: &mut SequenceMemory) {
         if memory.take_changed()
-            && let Err(failure) = self.write("sequences", &memory.to_string())
+            && let Err(failure) = self.raise_sequences(memory)
         {
             tracing::warn!(%failure, "seen announcements are not remembered");
         }
+    }
+
+    fn raise_sequences(&self, memory: &SequenceMemory) -> Result<()> {
+        let _lock = self.lock()?;
+        let mut kept = self.sequences();
+        kept.raise_all(memory);
+        self.write("sequences", &kept.to_string())
     }
 }
 
@@ -180,6 +186,20 @@ mod tests {
         assert_eq!(home.read("known_peers").unwrap(), "two");
         assert_eq!(fs::metadata(home.file("known_peers")).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_two_commands_have_seen_is_kept_of_both() {
+        let temporary = tempfile::tempdir().unwrap();
+        let home = Home::open(Some(temporary.path())).unwrap();
+        let [alice, bob] = [1, 2].map(|seed| Identity::from_seed([seed; 32]).peer_id());
+        let (mut first, mut second) = (home.sequences(), home.sequences());
+        first.raise(alice, 7);
+        second.raise(alice, 6);
+        second.raise(bob, 8);
+        home.keep_sequences(&mut first);
+        home.keep_sequences(&mut second);
+        assert_eq!((home.sequences().sequence(alice), home.sequences().sequence(bob)), (Some(7), Some(8)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
+use std::time::SystemTime;
 
 use landline::PeerId;
 use landline_directory::Name;
@@ -15,6 +16,8 @@ const FILE: &str = "known_peers";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownPeers {
     peers: BTreeMap<Name, PeerId>,
+    /// When the file was replaced that they are from.
+    changed: Option<SystemTime>,
 }
 
 /// What the known peers say about a name and the PeerId that somebody claims for it.
@@ -34,11 +37,25 @@ pub(crate) enum Standing {
 impl KnownPeers {
     /// Reads those of a home directory.
     pub(crate) fn load(home: &Home) -> Result<Self> {
+        let changed = home.changed(FILE);
         let text = home.read(FILE)?;
-        Self::parse(&text).map_err(|line| {
+        let parsed = Self::parse(&text).map_err(|line| {
             Failure::new(Exit::Failed, format!("{}: line {line} is not `NAME PEERID`", home.file(FILE).display()))
                 .next("mend or remove that line; nobody is trusted by a file that cannot be read")
-        })
+        });
+        Ok(Self { changed, ..parsed? })
+    }
+
+    /// Reads them again where the file was replaced since the last time; gives whether it was. One that cannot be read
+    /// changes nothing, and fails once.
+    pub(crate) fn reload(&mut self, home: &Home) -> Result<bool> {
+        let changed = home.changed(FILE);
+        if changed == self.changed {
+            return Ok(false);
+        }
+        self.changed = changed;
+        *self = Self::load(home)?;
+        Ok(true)
     }
 
     /// Pins a name, in the file. An other PeerId that it is pinned to stays.
@@ -148,6 +165,23 @@ mod tests {
         assert_eq!((known.name_of(peer(1)), known.name_of(peer(2))), (Some(&name("bob")), None));
         assert_eq!(KnownPeers::unpin(&home, &name("bob")).unwrap(), Some(peer(1)));
         assert_eq!(KnownPeers::unpin(&home, &name("bob")).unwrap(), None);
+    }
+
+    #[test]
+    fn they_are_read_again_when_the_file_was_replaced() {
+        let temporary = tempfile::tempdir().unwrap();
+        let home = Home::open(Some(temporary.path())).unwrap();
+        let mut known = KnownPeers::load(&home).unwrap();
+        assert!(!known.reload(&home).unwrap());
+        KnownPeers::pin(&home, &name("bob"), peer(1)).unwrap();
+        assert!(known.reload(&home).unwrap() && !known.reload(&home).unwrap());
+        assert_eq!(known.standing(&name("bob"), peer(1)), Standing::Known);
+        // The clock of the file system ticks a few hundred times a second.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        home.write(FILE, "damaged").unwrap();
+        assert!(known.reload(&home).is_err());
+        assert!(!known.reload(&home).unwrap(), "told once");
+        assert_eq!(known.standing(&name("bob"), peer(1)), Standing::Known);
     }
 
     #[test]

@@ -48,6 +48,13 @@ impl SequenceMemory {
         true
     }
 
+    /// Notes all that another has seen.
+    pub fn raise_all(&mut self, other: &SequenceMemory) {
+        for (peer_id, sequence) in &other.sequences {
+            self.raise(*peer_id, *sequence);
+        }
+    }
+
     /// Whether anything has changed since the last call: then it is time to store the text.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
@@ -95,6 +102,21 @@ mod tests {
         assert!(!memory.raise(peer, 4));
         assert!(memory.raise(peer, 6));
         assert_eq!((memory.sequence(peer), memory.by_sequence.len()), (Some(6), 1));
+    }
+
+    #[test]
+    fn what_two_have_seen_makes_one() {
+        let [alice, bob, carol] = [1, 2, 3].map(|byte| PeerId::from_bytes([byte; 32]));
+        let (mut one, mut other) = (SequenceMemory::new(), SequenceMemory::new());
+        for (peer, sequence) in [(alice, 7), (bob, 1)] {
+            one.raise(peer, sequence);
+        }
+        for (peer, sequence) in [(alice, 6), (bob, 2), (carol, 3)] {
+            other.raise(peer, sequence);
+        }
+        one.raise_all(&other);
+        assert_eq!([alice, bob, carol].map(|peer| one.sequence(peer)), [Some(7), Some(2), Some(3)]);
+        assert_eq!((one.sequences.len(), one.by_sequence.len()), (3, 3));
     }
 
     #[test]

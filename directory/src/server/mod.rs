@@ -1,7 +1,8 @@
 //! The directory as a server: HTTP on the engine's reactor, over the store.
 //!
-//! [`Directory::bind`] gives a handle and a loop; whoever runs the loop is the server's only thread.
-//! [`RunningDirectory`] is both for those who want a thread of its own. What HTTP means is in `connection.rs` and below.
+//! [`Directory::bind`] gives a handle and a loop; whoever runs the loop is the only thread that answers; the
+//! store has one that writes. [`RunningDirectory`] is both for those who want a thread of its own. What HTTP means is in
+//! `connection.rs` and below.
 
 mod connection;
 mod date;
@@ -166,7 +167,8 @@ impl Directory {
         Ok(Some(count))
     }
 
-    /// Has the loop finish what is being answered and return, within two seconds.
+    /// Has the loop finish what is being answered, write what is left and return: within `STOP_TIMEOUT`, and
+    /// `STORE_CLOSE_TIMEOUT` more where the disk is slow.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake.wake();

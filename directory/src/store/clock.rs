@@ -5,7 +5,8 @@
 //! directory runs changes nothing, one that went back over a restart counts as no time, and one that leapt ahead meets the
 //! grace that `restore.rs` gives to leases and names.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::announcement::unix_ms;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Turns instants into directory time and back.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +51,8 @@ impl Clock {
 
     /// What goes with a commit that is made now.
     pub(super) fn stamp(&self, now: Instant) -> Stamp {
-        Stamp { age: self.age(now), unix_ms: unix_ms() }
+        Stamp { age: self.age(now), unix_ms: unix_ms(SystemTime::now()) }
     }
-}
-
-/// The wall clock.
-pub(super) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

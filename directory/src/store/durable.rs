@@ -16,9 +16,9 @@ mod writer;
 pub use release::{Released, release_name};
 
 use super::StoreError;
-use super::clock::{Clock, Stamp, unix_ms};
+use super::clock::{Clock, Stamp};
 use super::record::Record;
-use crate::announcement::Name;
+use crate::announcement::{Name, unix_ms};
 use crate::limits::{COMMIT_COUNT_MAX, COMMIT_INTERVAL, REPORT_COUNT_MAX, STORE_CLOSE_TIMEOUT, STORE_LAG_MAX};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use file::{Disk, StoreLock};
@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use writer::Writer;
 
 /// The records of peers as they are to be: `None` is to be removed.
@@ -118,7 +118,7 @@ impl Durable {
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StoreError::Io { path, error })?;
         Ok(Durable {
-            clock: Clock::resume(last, now, unix_ms()),
+            clock: Clock::resume(last, now, unix_ms(SystemTime::now())),
             batches: Some(batches),
             reports,
             wakeup,
@@ -145,6 +145,7 @@ impl Durable {
 
     /// A peer was acknowledged something.
     pub(super) fn mark(&mut self, peer_id: PeerId, now: Instant) {
+        self.later.fresh.remove(&peer_id);
         self.urgent.push(peer_id, now);
     }
 
@@ -229,13 +230,16 @@ impl Durable {
         self.failure_count
     }
 
-    /// Writes all that is left, with the records that `encode` gives, and ends the writer. Blocks, but no longer than
-    /// `STORE_CLOSE_TIMEOUT`.
+    /// Writes all that is left, with the records that `encode` gives, and ends the writer. The last batch may be an empty
+    /// one: it says until when the directory ran. Blocks, but no longer than `STORE_CLOSE_TIMEOUT`.
     pub(super) fn close(mut self, encode: impl Fn(PeerId) -> Option<Vec<u8>>) {
         let until = Instant::now() + STORE_CLOSE_TIMEOUT;
-        while self.await_writer(until) && self.unsaved_count() > 0 {
+        while self.await_writer(until) {
             let changes = self.take().into_iter().map(|peer_id| (peer_id, encode(peer_id))).collect();
             self.send(changes, Instant::now());
+            if self.unsaved_count() == 0 {
+                break;
+            }
         }
         self.batches = None;
         // What it is doing is its last attempt; then the reports end.
@@ -254,6 +258,12 @@ impl Durable {
         {
             tracing::error!("the store's thread panicked");
         }
+    }
+
+    /// Ends the writer with nothing written.
+    pub(super) fn abandon(mut self) {
+        self.batches = None;
+        while self.reports.recv_timeout(STORE_CLOSE_TIMEOUT).is_ok() {}
     }
 
     /// Waits until the writer has nothing in hand. False where it does not come to that.

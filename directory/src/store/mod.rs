@@ -31,7 +31,7 @@ pub(crate) use upkeep::StoreHealth;
 use crate::announcement::{Announcement, Name, SignedStatement, Withdrawal};
 use crate::limits::{
     ANNOUNCEMENT_COUNT_MAX, ANNOUNCEMENTS_PER_ADDRESS_MAX, CHANGE_COUNT_MAX, DEPARTED_COUNT_MAX,
-    DEPARTED_PER_ADDRESS_MAX, LEASE_MAX, LEASE_MIN, NAMES_KEPT,
+    DEPARTED_PER_ADDRESS_MAX, LEASE_MAX, LEASE_MIN, NAMES_KEPT, NAMES_KEPT_MAX,
 };
 use changes::is_renewal;
 use departed::{Departed, Gone};
@@ -57,7 +57,7 @@ pub struct StoreConfig {
     pub departed_count_max: usize,
     /// The same for one address.
     pub departed_per_address_max: usize,
-    /// For how long a name is kept for its peer after the last lease or withdrawal.
+    /// For how long a name is kept for its peer after the last lease or withdrawal; at most `NAMES_KEPT_MAX`.
     pub names_kept: Duration,
 }
 
@@ -155,7 +155,7 @@ impl Store {
             changes: Changes::new(CHANGE_COUNT_MAX),
             expired_count: 0,
             hasher: RandomState::new(),
-            config,
+            config: StoreConfig { names_kept: config.names_kept.min(NAMES_KEPT_MAX), ..config },
         }
     }
 

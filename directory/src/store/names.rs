@@ -23,14 +23,14 @@ impl Store {
     /// Takes a name from whoever has it, by the operator's word. A live announcement under it is removed. Gives whose it
     /// was.
     pub(crate) fn release(&mut self, name: &Name, now: Instant) -> Option<PeerId> {
-        if let Some(key) = self.by_name.get(name).copied() {
-            let peer_id = self.entry(key).peer_id;
+        let live = self.by_name.get(name).map(|key| (*key, self.entry(*key).peer_id));
+        if let Some((key, peer_id)) = live {
             self.depart(key, DownReason::Removed, now);
             self.mark(peer_id, now);
         }
-        let owner = self.held_by(name, now).map(|(owner, _)| owner);
+        let held = self.held_by(name, now);
         self.unhold(name, now);
-        owner
+        live.map(|(_, owner)| owner).or(held.map(|(owner, _)| owner))
     }
 
     /// An error where another peer has the name.

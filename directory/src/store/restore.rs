@@ -42,6 +42,7 @@ impl Store {
             }
         }
         live.sort_by_key(|live| std::cmp::Reverse(live.announced_at));
+        let mut held = Vec::new();
         for Live { entry, names, announced_at } in live {
             if self.by_name.contains_key(&entry.name) {
                 let Entry { peer_id, sequence, source, .. } = entry;
@@ -50,16 +51,22 @@ impl Store {
                 self.mark_later(peer_id, now);
                 continue;
             }
-            let peer_id = entry.peer_id;
+            held.push((announced_at, entry.peer_id, names));
             self.link(entry);
-            self.restore_names(peer_id, names, (last, clock), now);
         }
         gone.sort_by_key(|(at, _, _)| *at);
         for (at, peer_id, record) in gone {
             let at = now.checked_sub(clock.behind(at)).unwrap_or(now);
             let before = Gone { sequence: record.sequence, source: record.source, at, names: Vec::new() };
             self.remember(peer_id, before, now);
-            self.restore_names(peer_id, record.names, (last, clock), now);
+            held.push((record.at, peer_id, record.names));
+        }
+        // Only now is it known which names are those of live peers, and who is remembered.
+        held.sort_by_key(|(at, _, _)| *at);
+        for (_, peer_id, names) in held {
+            if self.sequence(peer_id).is_some() {
+                self.restore_names(peer_id, names, (last, clock), now);
+            }
         }
         Ok(())
     }
@@ -94,6 +101,10 @@ impl Store {
             let is_over = until <= last.age || kept == Duration::ZERO;
             if !is_over && !self.by_name.contains_key(&name) {
                 let left = clock.ahead(until).clamp(kept.min(NAME_GRACE), kept);
+                if left != clock.ahead(until) {
+                    // The next restart is to find it so.
+                    self.mark_later(peer_id, now);
+                }
                 if self.held.get(&name).is_some_and(|other| *other != peer_id) {
                     // This one went later: they come in that order.
                     self.unhold(&name, now);

@@ -40,7 +40,13 @@ impl Store {
         let mut store = Store::new(config);
         let clock = *durable.clock();
         store.durable = Some(durable);
-        store.restore(snapshot, &clock, now).map_err(|what| StoreError::Corrupt { path: dir.to_owned(), what })?;
+        if let Err(what) = store.restore(snapshot, &clock, now) {
+            // A store that is refused stays as it is.
+            if let Some(durable) = store.durable.take() {
+                durable.abandon();
+            }
+            return Err(StoreError::Corrupt { path: dir.to_owned(), what });
+        }
         Ok(store)
     }
 

@@ -97,7 +97,7 @@ fn release(dir: &Path, name: &Name) -> Result<()> {
         Ok(Released::Nobody) => Err(Failure::new(Exit::NotFound, format!("nobody holds the name {name}"))),
         Ok(Released::NoAnswer) => Err(Failure::new(
             Exit::Failed,
-            format!("a process uses the store in {} and did not answer within {RELEASE_TIMEOUT:?}", dir.display()),
+            format!("a process uses the store in {}; no answer came within {RELEASE_TIMEOUT:?}", dir.display()),
         )
         .next("see whether that is a directory that runs and can write its store, then try again")),
         Err(error @ StoreError::Missing { .. }) => Err(Failure::new(Exit::NotFound, error.to_string())),

@@ -39,7 +39,7 @@ pub(crate) fn run(common: &Common, as_json: bool) -> Result<()> {
     } else if list.peers.is_empty() {
         writeln!(stdout, "{NOBODY}")?;
     } else {
-        print_table(&mut stdout, &list.peers.iter().collect::<Vec<_>>(), &known)?;
+        print_table(&mut stdout, &list.peers, &known)?;
     }
     Ok(())
 }
@@ -49,6 +49,13 @@ fn standing(listed: &Listed, known: &KnownPeers) -> &'static str {
         Standing::Known => "known",
         Standing::New => "new",
         Standing::Changed { .. } => "CHANGED",
+    }
+}
+
+fn shown_standing(listed: &Listed, known: &KnownPeers, style: Style) -> String {
+    match standing(listed, known) {
+        "CHANGED" => style.bad("CHANGED: not the key that is pinned here"),
+        other => style.dim(other),
     }
 }
 
@@ -66,16 +73,13 @@ fn to_json(listed: &Listed, known: &KnownPeers) -> Value {
 }
 
 /// One peer in two lines, so that it fits a narrow terminal and a PeerId can be copied whole.
-fn print_table(out: &mut impl Write, peers: &[&Listed], known: &KnownPeers) -> Result<()> {
+fn print_table(out: &mut impl Write, peers: &[Listed], known: &KnownPeers) -> Result<()> {
     let style = Style::stdout();
     let width = peers.iter().map(|listed| listed.announcement.name.as_str().len()).max().unwrap_or(0);
     for listed in peers {
         let announcement = &listed.announcement;
         let name = format!("{:width$}", announcement.name.as_str());
-        let standing = match standing(listed, known) {
-            "CHANGED" => style.bad("CHANGED: not the key that is pinned here"),
-            other => style.dim(other),
-        };
+        let standing = shown_standing(listed, known, style);
         let addresses: Vec<String> = announcement.addresses.iter().map(SocketAddr::to_string).collect();
         writeln!(out, "{}  {}  {standing}", style.bold(&name), addresses.join(" "))?;
         writeln!(out, "  {}", announcement.peer_id)?;

@@ -112,7 +112,7 @@ fn killed_at_any_time_it_starts_again_and_has_lost_no_more_than_the_window() {
             sequence += 1;
             announce(&directory, 1, "alice", sequence).unwrap();
             acknowledged.push((sequence, Instant::now()));
-            // Slower than one address may announce.
+            // At most 1,550 in a round: each start of a directory takes twice that of one address.
             std::thread::sleep(Duration::from_millis(1));
         }
         kill(directory);

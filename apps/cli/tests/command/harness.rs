@@ -238,8 +238,12 @@ impl Directory {
 
     /// One with these arguments, on a port of its own.
     pub(crate) fn start_with<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self::start_at("127.0.0.1:0", args)
+    }
+
+    pub(crate) fn start_at<S: AsRef<OsStr>>(address: &str, args: impl IntoIterator<Item = S>) -> Self {
         let mut command = landline();
-        command.args(["directory", "--listen", "127.0.0.1:0"]).args(args);
+        command.args(["directory", "--listen", address]).args(args);
         let mut running = Running::start(command);
         let line = running.line_with("export LANDLINE_DIRECTORY=");
         let (_, url) = line.split_once('=').unwrap();

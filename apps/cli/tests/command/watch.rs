@@ -3,13 +3,13 @@
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{Directory, Listener, Running, User, landline};
+use crate::harness::{Directory, Listener, Running, User};
 
-fn directory_at(address: &str) -> Running {
-    let mut command = landline();
-    command.args(["directory", "--ephemeral", "--listen", address]);
+fn listen(user: &User, name: &str) -> Running {
+    let mut command = user.command(["listen", "--name", name, "--listen", "127.0.0.1:0", "--accept", "any"]);
+    command.current_dir(user.home());
     let mut running = Running::start(command);
-    running.line_with("export LANDLINE_DIRECTORY=");
+    running.line_with(&format!("announced as {name}"));
     running
 }
 
@@ -28,11 +28,16 @@ fn peers_that_come_and_go_are_lines() {
     let second = Listener::start_as(first.user, files.path(), &["--accept", "any"]);
     alice.run(["trust", "bob", &second.user.peer_id()]).succeeds();
     watch.line_with("+ bob ");
+    let carol = User::new(&directory.url);
+    let _listening = listen(&carol, "carol");
+    watch.line_with("+ carol ");
     watch.signal(Signal::INT);
     let finished = watch.finish();
     assert_eq!(finished.succeeds().stderr, "");
     let ids = std::fs::read_to_string(alice.home().join("sequences")).unwrap();
-    assert!(ids.contains(&second.user.peer_id()), "what was seen is remembered");
+    for user in [&second.user, &carol] {
+        assert!(ids.contains(&user.peer_id()), "what was seen is remembered, also just before the end");
+    }
 }
 
 #[test]
@@ -63,21 +68,18 @@ fn a_directory_that_goes_is_told_once_and_waited_for() {
     let alice = User::new(&format!("http://{free}"));
     let mut watch = alice.start(["peers", "--watch"]);
     watch.line_with("cannot be reached");
-    let directory = directory_at(&free);
+    let directory = Directory::start_at(&free, ["--ephemeral"]);
     watch.line_with("the directory is back");
     let bob = User::new(&format!("http://{free}"));
-    let mut listen = bob.command(["listen", "--name", "bob", "--listen", "127.0.0.1:0", "--accept", "any"]);
-    listen.current_dir(bob.home());
-    let mut listen = Running::start(listen);
-    listen.line_with("announced as bob");
+    let listening = listen(&bob, "bob");
     watch.line_with("+ bob ");
-    directory.signal(Signal::KILL);
-    directory.finish();
+    directory.running.signal(Signal::KILL);
+    directory.running.finish();
     watch.line_with("trying again");
     // Bob has gone by the time that another directory is there, which knows of nobody.
-    listen.signal(Signal::INT);
-    listen.finish();
-    let _directory = directory_at(&free);
+    listening.signal(Signal::INT);
+    listening.finish();
+    let _directory = Directory::start_at(&free, ["--ephemeral"]);
     watch.stdout_line("- bob (gone)");
     watch.signal(Signal::INT);
     let finished = watch.finish();

@@ -4,12 +4,13 @@
 //! middle of one has nothing to go on from.
 
 use super::Filter;
+use crate::announcement::unix_ms;
 use crate::server::listing::push_entry;
 use crate::store::{Change, Entry, Logged, Store};
 use landline::PeerId;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 /// Events being written.
 pub(super) struct Words {
@@ -25,8 +26,7 @@ impl Words {
 
     /// Everything told so far is void.
     pub(super) fn push_reset(&mut self) {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        self.push("reset", None, &json!({ "now_ms": now_ms }));
+        self.push("reset", None, &json!({ "now_ms": unix_ms(SystemTime::now()) }));
     }
 
     /// A peer as it is listed.

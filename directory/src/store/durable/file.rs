@@ -86,8 +86,8 @@ impl Disk {
     }
 
     /// Whether there is a store in `dir`.
-    pub(super) fn exists(dir: &Path) -> bool {
-        dir.join(FILE_NAME).exists()
+    pub(super) fn exists(dir: &Path) -> Result<bool, StoreError> {
+        exists(&dir.join(FILE_NAME))
     }
 
     pub(super) fn path(&self) -> &Path {

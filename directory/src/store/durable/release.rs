@@ -6,7 +6,7 @@
 
 use super::file::{Disk, StoreLock};
 use crate::announcement::Name;
-use crate::limits::{RELEASE_COUNT_MAX, RELEASE_LOOK_PAUSE};
+use crate::limits::{NAMES_KEPT_MAX, RELEASE_COUNT_MAX, RELEASE_LOOK_PAUSE};
 use crate::store::{Store, StoreConfig, StoreError};
 use landline::PeerId;
 use std::collections::HashSet;
@@ -20,6 +20,15 @@ const REQUESTS: &str = "release";
 const ANSWERS: &str = "released";
 const NOBODY: &str = "nobody";
 
+/// What the directory keeps, and for how long, is its operator's to say: nothing is cut here.
+const UNBOUNDED: StoreConfig = StoreConfig {
+    announcement_count_max: usize::MAX,
+    announcements_per_address_max: usize::MAX,
+    departed_count_max: usize::MAX,
+    departed_per_address_max: usize::MAX,
+    names_kept: NAMES_KEPT_MAX,
+};
+
 /// What became of the wish to free a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Released {
@@ -27,7 +36,7 @@ pub enum Released {
     From(PeerId),
     /// It was free.
     Nobody,
-    /// A directory uses the store, and has not answered in time.
+    /// A directory uses the store, and has not answered in time; or another, who asked for the same, took the answer.
     NoAnswer,
 }
 
@@ -37,7 +46,7 @@ pub enum Released {
 /// # Errors
 /// Where there is no store, or it cannot be used.
 pub fn release_name(dir: &Path, name: &Name, patience: Duration) -> Result<Released, StoreError> {
-    if !Disk::exists(dir) {
+    if !Disk::exists(dir)? {
         return Err(StoreError::Missing { dir: dir.to_owned() });
     }
     let until = Instant::now() + patience;
@@ -49,7 +58,7 @@ pub fn release_name(dir: &Path, name: &Name, patience: Duration) -> Result<Relea
         Err(error) => return Err(error),
     }
     let now = Instant::now();
-    let mut store = Store::open(StoreConfig::default(), dir, now)?;
+    let mut store = Store::open(UNBOUNDED, dir, now)?;
     let owner = store.release(name, now);
     store.close();
     Ok(owner.map_or(Released::Nobody, Released::From))
@@ -57,24 +66,35 @@ pub fn release_name(dir: &Path, name: &Name, patience: Duration) -> Result<Relea
 
 fn ask(dir: &Path, name: &Name, until: Instant) -> io::Result<Released> {
     let (request, answer) = (dir.join(REQUESTS).join(name.as_str()), dir.join(ANSWERS).join(name.as_str()));
-    match fs::remove_file(&answer) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    remove(&answer)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&request) {
+        // Another asks for the same.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => drop(made?),
     }
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&request)?;
     while request.try_exists()? {
-        if Instant::now() >= until {
-            // Nobody shall find it next year.
-            fs::remove_file(&request)?;
+        // Nobody shall find it next year.
+        if Instant::now() >= until && remove(&request)? {
             return Ok(Released::NoAnswer);
         }
         std::thread::sleep(RELEASE_LOOK_PAUSE);
     }
-    let text = fs::read_to_string(&answer)?;
-    fs::remove_file(&answer)?;
+    let text = match fs::read_to_string(&answer) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Released::NoAnswer),
+        read => read?,
+    };
+    remove(&answer)?;
     match text.trim() {
         NOBODY => Ok(Released::Nobody),
         id => id.parse().map(Released::From).map_err(|_| io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Removes a file. Gives whether it was there.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::file::{Disk, read_all, write_meta};
 use super::{Durable, Stamp};
+use crate::announcement::unix_ms;
 use crate::store::{Store, StoreConfig};
 use landline::PeerId;
 use redb::{Database, StorageBackend};
@@ -9,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// A file in memory that has no space left while it is told to fail.
 #[derive(Clone, Debug, Default)]
@@ -80,8 +81,14 @@ impl StorageBackend for FaultyDisk {
 
 /// Moves the wall clock of the last commit, so that the next start finds `down` seconds gone by since.
 pub(crate) fn rewrite_stamp(dir: &Path, down: i64) {
-    let unix_ms = crate::store::clock::unix_ms().saturating_add_signed(-down * 1000);
+    let unix_ms = unix_ms(SystemTime::now()).saturating_add_signed(-down * 1000);
     write_meta(dir, "unix_ms", unix_ms);
+}
+
+/// Seconds that the wall clock says have gone by since the last commit.
+pub(crate) fn down(dir: &Path) -> u64 {
+    let stamp = Disk::open(dir).unwrap().read().unwrap().stamp;
+    (unix_ms(SystemTime::now()) - stamp.unix_ms) / 1000
 }
 
 /// Makes the store one of another format.

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::limits::{LEASE_GRACE, NAME_GRACE, STORE_LAG_MAX};
-use crate::store::durable::testing::{FaultyDisk, rewrite_stamp};
+use crate::store::clock::{Clock, Stamp};
+use crate::store::durable::Snapshot;
+use crate::store::durable::testing::{FaultyDisk, down, rewrite_stamp};
+use crate::store::record::Record;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
@@ -156,8 +159,9 @@ fn an_outage_evicts_nobody_and_lengthens_no_lease() {
         (30 * DAY as i64, LEASE_GRACE.as_secs(), 10, NAME_GRACE.as_secs()),
         (-(30 * DAY as i64), 3599, 10, 7 * DAY - 2),
     ] {
-        rewrite_stamp(dir.path(), down);
-        let mut again = Bench::open(dir.path());
+        let copy = crash(&dir);
+        rewrite_stamp(copy.path(), down);
+        let mut again = Bench::open(copy.path());
         let near = |found: u64, expected: u64| found.abs_diff(expected) <= 5;
         assert!(near(left(&again, "long").unwrap(), long_left), "{down}: {:?}", left(&again, "long"));
         assert_eq!(left(&again, "short"), Some(short_left), "{down}");
@@ -165,7 +169,6 @@ fn an_outage_evicts_nobody_and_lengthens_no_lease() {
         assert!(near(found, held), "{down}: held for {found}");
         let listed_for = again.store.by_name(&"long".parse().unwrap(), again.start).unwrap().listed_for(again.start);
         assert!(listed_for >= Duration::from_secs(down.max(0) as u64));
-        again.store.close();
     }
 }
 
@@ -181,6 +184,31 @@ fn a_name_that_was_over_while_the_directory_ran_is_not_given_a_grace() {
     let mut again = Bench::open(crash(&dir).path());
     assert_eq!(again.announce(3, "alice", 1), Ok(Announced::New));
     again.check_empty();
+}
+
+#[test]
+fn the_hour_of_a_name_that_ended_while_the_directory_was_down_outlives_another_restart() {
+    let dir = TempDir::new().unwrap();
+    let mut bench = Bench::open(dir.path());
+    bench.announce(1, "alice", 1).unwrap();
+    bench.withdraw(1, 2).unwrap();
+    bench.store.close();
+    rewrite_stamp(dir.path(), 30 * DAY as i64);
+    let mut bench = Bench::open(dir.path());
+    bench.announce(2, "bob", 1).unwrap();
+    bench.settle(1);
+    let mut again = Bench::open(crash(&dir).path());
+    let refused = again.announce(3, "alice", 1);
+    assert!(matches!(refused, Err(StoreRefusal::NameTaken { .. })), "{refused:?}");
+}
+
+#[test]
+fn an_orderly_end_says_when_it_was_also_where_nothing_has_changed() {
+    let dir = TempDir::new().unwrap();
+    Bench::open(dir.path()).store.close();
+    rewrite_stamp(dir.path(), 1000);
+    Bench::open(dir.path()).store.close();
+    assert!(down(dir.path()) < 500, "{}", down(dir.path()));
 }
 
 #[test]
@@ -257,6 +285,19 @@ fn a_damaged_store_is_read_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_withdrawal_is_written_once() {
+    let faulty = FaultyDisk::default();
+    let start = Instant::now();
+    let mut bench = Bench { store: faulty.store(start), start };
+    bench.announce(1, "alice", 1).unwrap();
+    bench.settle(1);
+    bench.withdraw(1, 2).unwrap();
+    assert_eq!(bench.store.health(start).unsaved_count, 1);
+    bench.settle(1);
+    assert_eq!(faulty.reopen(), [(identity(1).peer_id(), false)]);
+}
+
+#[test]
 fn a_full_disk_stops_announcements_and_nothing_else_and_loses_nothing() {
     let faulty = FaultyDisk::default();
     let start = Instant::now();
@@ -317,6 +358,29 @@ fn an_operator_frees_a_name_while_no_directory_runs() {
 }
 
 #[test]
+fn freeing_a_name_while_no_directory_runs_shortens_no_other() {
+    let dir = TempDir::new().unwrap();
+    let config = StoreConfig { names_kept: Duration::from_secs(30 * DAY), ..StoreConfig::default() };
+    let open = || {
+        let start = Instant::now();
+        Bench { store: Store::open(config, dir.path(), start).unwrap(), start }
+    };
+    let mut bench = open();
+    bench.announce(1, "former", 1).unwrap();
+    bench.announce(1, "alice", 2).unwrap();
+    bench.withdraw(1, 3).unwrap();
+    bench.store.close();
+    let released = release_name(dir.path(), &"former".parse().unwrap(), Duration::ZERO).unwrap();
+    assert_eq!(released, Released::From(identity(1).peer_id()));
+    match open().announce(2, "alice", 1) {
+        Err(StoreRefusal::NameTaken { held_for: Some(left), .. }) => {
+            assert!(left > Duration::from_secs(29 * DAY), "{left:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn an_operator_asks_a_running_directory_and_hears_what_became_of_it() {
     let dir = TempDir::new().unwrap();
     let mut bench = Bench::open(dir.path());
@@ -335,6 +399,67 @@ fn an_operator_asks_a_running_directory_and_hears_what_became_of_it() {
     assert_eq!(ask("alice", Duration::from_millis(50)).join().unwrap(), Released::NoAnswer);
     assert_eq!(std::fs::read_dir(dir.path().join("release")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(dir.path().join("released")).unwrap().count(), 0);
+}
+
+/// What a crash between two commits may leave: records that are whole, and do not fit together.
+#[test]
+fn a_name_that_is_with_two_peers_is_restored_to_the_later_one() {
+    let mut bench = Bench::with(StoreConfig { departed_count_max: 2, ..StoreConfig::default() });
+    let clock = Clock::resume(Stamp { age: 100_000, unix_ms: 0 }, bench.start, 0);
+    let record = |number: u16, live: Option<&str>, at: u64, former: &str| {
+        let signed = live.map(|name| announcement(number, name, 1).sign(&identity(number)).unwrap());
+        let names = vec![(former.parse().unwrap(), 1_000_000)];
+        // A live one's lease ends a minute after it announced itself.
+        let at = at + if signed.is_some() { 60_000 } else { 0 };
+        (identity(number).peer_id(), Record { source: HERE, sequence: 1, at, since: 0, names, signed })
+    };
+    let peers = vec![
+        record(1, Some("alix"), 99_000, "alice"),
+        record(2, Some("alice"), 98_000, "bob"),
+        record(3, None, 97_000, "bob"),
+        record(4, None, 99_500, "carol"),
+        record(5, Some("dave"), 99_000, "carol"),
+        record(6, None, 96_000, "forgotten"),
+    ];
+    let snapshot = Snapshot { stamp: Stamp { age: 100_000, unix_ms: 0 }, peers };
+    bench.store.restore(snapshot, &clock, bench.start).unwrap();
+    bench.check();
+    let mut holder = |name: &str| match bench.announce(50, name, 1) {
+        Err(StoreRefusal::NameTaken { holder, .. }) => holder,
+        other => panic!("{name}: {other:?}"),
+    };
+    for (name, number) in [("alice", 2), ("bob", 2), ("carol", 4)] {
+        assert_eq!(holder(name), identity(number).peer_id(), "{name}");
+    }
+    assert_eq!(bench.announce(50, "forgotten", 1), Ok(Announced::New));
+    bench.check_empty();
+}
+
+#[test]
+fn a_request_to_free_a_name_follows_no_link_and_may_find_no_answer() {
+    let dir = TempDir::new().unwrap();
+    let _nobody_turns = Bench::open(dir.path());
+    let (request, other) = (dir.path().join("release/alice"), dir.path().join("other"));
+    let (path, name): (_, Name) = (dir.path().to_owned(), "alice".parse().unwrap());
+    std::fs::write(&other, "whole").unwrap();
+    std::os::unix::fs::symlink(&other, &request).unwrap();
+    assert_eq!(release_name(&path, &name, Duration::from_millis(50)).unwrap(), Released::NoAnswer);
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "whole");
+    let asking = std::thread::spawn(move || release_name(&path, &name, PATIENCE).unwrap());
+    let until = Instant::now() + PATIENCE;
+    while std::fs::remove_file(&request).is_err() {
+        assert!(Instant::now() < until, "nothing is asked");
+        std::thread::yield_now();
+    }
+    assert_eq!(asking.join().unwrap(), Released::NoAnswer, "whoever asked for the same has taken it");
+}
+
+#[test]
+fn a_place_that_cannot_be_looked_at_is_not_said_to_be_empty() {
+    // No directory; one that may not be entered fails in the same way, but not for root.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let failed = release_name(file.path(), &"alice".parse().unwrap(), Duration::ZERO);
+    assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
 }
 
 impl Bench {

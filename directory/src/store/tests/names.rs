@@ -24,6 +24,19 @@ fn a_name_stays_with_its_peer_for_a_week_after_its_last_lease() {
 }
 
 #[test]
+fn names_may_be_kept_for_ever() {
+    let mut bench = Bench::with(StoreConfig { names_kept: Duration::MAX, ..StoreConfig::default() });
+    bench.announce(1, "former", 1).unwrap();
+    bench.announce(1, "alice", 2).unwrap();
+    bench.withdraw(1, 3).unwrap();
+    for name in ["former", "alice"] {
+        let refused = bench.announce(2, name, 1);
+        assert!(matches!(refused, Err(StoreRefusal::NameTaken { held_for: Some(_), .. })), "{refused:?}");
+    }
+    bench.check_empty();
+}
+
+#[test]
 fn a_withdrawn_name_is_its_peers_to_take_again() {
     let mut bench = Bench::new();
     bench.announce(1, "alice", 10).unwrap();
@@ -84,6 +97,16 @@ fn the_operator_frees_names_live_held_and_former() {
     assert_eq!(bench.announce(2, "alice", 1), Ok(Announced::New));
     assert_eq!(bench.announce(2, "former", 2), Ok(Announced::Renewed));
     assert_eq!(bench.announce(1, "other", 2), Err(StoreRefusal::OldSequence { stored: 2 }), "what it said counts");
+    bench.check_empty();
+}
+
+#[test]
+fn the_operator_hears_whose_a_live_name_was_also_where_none_is_kept() {
+    let mut bench = Bench::with(StoreConfig { names_kept: Duration::ZERO, ..StoreConfig::default() });
+    bench.announce(1, "alice", 1).unwrap();
+    let now = bench.at(0);
+    assert_eq!(bench.store.release(&"alice".parse().unwrap(), now), Some(identity(1).peer_id()));
+    assert_eq!(bench.store.release(&"alice".parse().unwrap(), now), None);
     bench.check_empty();
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
 use landline::{Event, Goodbye, LinkId};
@@ -31,7 +31,6 @@ pub(super) struct Host {
     board: Switchboard,
     home: Home,
     known: KnownPeers,
-    known_changed: Option<SystemTime>,
     accept: Accept,
     name: Name,
     screen: Screen,
@@ -48,7 +47,6 @@ impl Host {
         Self {
             node,
             board,
-            known_changed: home.changed("known_peers"),
             home,
             known,
             accept,
@@ -299,16 +297,11 @@ impl Host {
 
     /// Takes up changes of the known peers. A file that cannot be read changes nothing.
     fn reload_known(&mut self) -> Result<()> {
-        let changed = self.home.changed("known_peers");
-        if changed == self.known_changed {
-            return Ok(());
-        }
-        self.known_changed = changed;
-        match KnownPeers::load(&self.home) {
-            Ok(known) => self.known = known,
+        let is_news = match self.known.reload(&self.home) {
+            Ok(is_news) => is_news,
             Err(failure) => return Ok(self.screen.note(&failure.to_string())?),
-        }
-        if self.accept == Accept::Known {
+        };
+        if is_news && self.accept == Accept::Known {
             let allowed = self.known.ids();
             let _ = self.node.engine.set_allowed_peers(Some(allowed));
         }

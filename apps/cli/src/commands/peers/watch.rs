@@ -1,20 +1,20 @@
 //! `landline peers --watch`: who is there, and then a line for each who comes, changes or goes.
 //!
-//! The client's watch runs in a thread of its own, since it waits on a socket; this one waits for it and for Ctrl-C. A
-//! snapshot that comes after a loss is not printed again: what differs from before is.
+//! The client's watch runs in a thread of its own, since it waits on a socket; this one waits for it and for Ctrl-C, and
+//! keeps what was seen. A snapshot that comes after a loss is not printed again: what differs from before is.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, bounded, select};
 use landline::PeerId;
-use landline_directory::{ClientError, DownReason, Listed, Watch, WatchEvent, WatchFilter};
+use landline_directory::{ClientError, DownReason, Listed, SequenceMemory, Watch, WatchEvent, WatchFilter};
 use landline_services::printable;
 use serde_json::{Value, json};
 
-use super::{NOBODY, print_table, standing, to_json};
+use super::{NOBODY, print_table, shown_standing, to_json};
 use crate::args::Common;
 use crate::failure::{Failure, Result};
 use crate::home::Home;
@@ -33,45 +33,20 @@ pub(crate) fn run(common: &Common, as_json: bool) -> Result<()> {
     let signals = signals::watch()?;
     let home = Home::open(common.home.as_deref())?;
     let watch = peer::client(common)?.watch(WatchFilter::default());
-    let events = follow(watch, home.clone())?;
+    let events = follow(watch, home.sequences())?;
     let mut view = View::new(home, as_json);
-    let mut stdout = std::io::stdout().lock();
-    loop {
-        select! {
-            recv(signals) -> _ => return Ok(()),
-            recv(events) -> event => match event {
-                Ok(event) => view.show(event, &mut stdout)?,
-                Err(_) => return Ok(()),
-            },
-        }
-        stdout.flush()?;
-    }
+    let ended = view.run(&events, &signals);
+    view.keep();
+    ended
 }
 
-/// Watches in a thread of its own, which also keeps the sequences that it has seen.
-fn follow(mut watch: Watch, home: Home) -> Result<Receiver<WatchEvent>> {
+/// Watches in a thread of its own.
+fn follow(mut watch: Watch, mut memory: SequenceMemory) -> Result<Receiver<WatchEvent>> {
     let (sender, events) = bounded(EVENT_COUNT_MAX);
-    let work = move || follow_on(&mut watch, &home, &sender);
+    let work = move || while sender.send(watch.next(&mut memory)).is_ok() {};
     let started = thread::Builder::new().name("watch".to_owned()).spawn(work);
     started.map_err(|error| Failure::io("cannot start a thread", &error))?;
     Ok(events)
-}
-
-fn follow_on(watch: &mut Watch, home: &Home, sender: &Sender<WatchEvent>) {
-    let mut memory = home.sequences();
-    let mut kept_at = Instant::now();
-    loop {
-        let event = watch.next_within(&mut memory, KEEP_PAUSE);
-        if matches!(event, Some(WatchEvent::Ready)) || kept_at.elapsed() >= KEEP_PAUSE {
-            home.keep_sequences(&mut memory);
-            kept_at = Instant::now();
-        }
-        if let Some(event) = event
-            && sender.send(event).is_err()
-        {
-            return;
-        }
-    }
 }
 
 /// What has been shown, and how.
@@ -87,6 +62,9 @@ struct View {
     /// A complete list has been printed.
     has_begun: bool,
     is_lost: bool,
+    /// What is to be kept, and when it was last.
+    seen: SequenceMemory,
+    kept_at: Instant,
 }
 
 impl View {
@@ -100,13 +78,42 @@ impl View {
             coming: None,
             has_begun: false,
             is_lost: false,
+            seen: SequenceMemory::new(),
+            kept_at: Instant::now(),
         }
+    }
+
+    /// Shows what comes until it is asked to end.
+    fn run(&mut self, events: &Receiver<WatchEvent>, signals: &Receiver<()>) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        loop {
+            select! {
+                recv(signals) -> _ => return Ok(()),
+                recv(events) -> event => match event {
+                    Ok(event) => self.show(event, &mut stdout)?,
+                    Err(_) => return Ok(()),
+                },
+                default(KEEP_PAUSE) => {}
+            }
+            stdout.flush()?;
+            if self.kept_at.elapsed() >= KEEP_PAUSE {
+                self.keep();
+            }
+        }
+    }
+
+    fn keep(&mut self) {
+        self.home.keep_sequences(&mut self.seen);
+        self.kept_at = Instant::now();
     }
 
     fn show(&mut self, event: WatchEvent, out: &mut impl Write) -> Result<()> {
         // Somebody may be pinned while this runs.
         if matches!(event, WatchEvent::Up(_) | WatchEvent::Ready) {
-            self.known = KnownPeers::load(&self.home)?;
+            self.known.reload(&self.home)?;
+        }
+        if let WatchEvent::Up(listed) = &event {
+            self.seen.raise(listed.announcement.peer_id, listed.announcement.sequence);
         }
         if let WatchEvent::Lost { error, .. } = &event {
             self.tell_loss(error)?;
@@ -114,8 +121,11 @@ impl View {
         if let WatchEvent::Refused(error) = &event {
             tracing::warn!("left out: {}", printable(&error.to_string()));
         }
-        if matches!(event, WatchEvent::Ready) && std::mem::take(&mut self.is_lost) {
-            writeln!(std::io::stderr(), "the directory is back")?;
+        if matches!(event, WatchEvent::Ready) {
+            self.keep();
+            if std::mem::take(&mut self.is_lost) {
+                writeln!(std::io::stderr(), "the directory is back")?;
+            }
         }
         if self.as_json {
             writeln!(out, "{}", self.event_json(&event))?;
@@ -144,23 +154,22 @@ impl View {
     /// The snapshot is complete: the first one is a list, of a later one only the differences are news.
     fn show_list(&mut self, out: &mut impl Write) -> Result<()> {
         let Some(coming) = self.coming.take() else { return Ok(()) };
+        let gone: Vec<PeerId> = self.shown.keys().filter(|peer| !coming.contains_key(peer)).copied().collect();
+        let mut peers: Vec<Listed> = coming.into_values().collect();
+        peers.sort_by(|a, b| a.announcement.name.cmp(&b.announcement.name));
         if std::mem::replace(&mut self.has_begun, true) || !self.is_terminal {
-            let gone: Vec<PeerId> = self.shown.keys().filter(|peer| !coming.contains_key(peer)).copied().collect();
             for peer_id in gone {
                 self.show_down(peer_id, DownReason::Other, out)?;
             }
-            let mut peers: Vec<Listed> = coming.into_values().collect();
-            peers.sort_by(|a, b| a.announcement.name.cmp(&b.announcement.name));
             return peers.into_iter().try_for_each(|listed| self.show_up(listed, out));
         }
-        self.shown = coming;
-        if self.shown.is_empty() {
+        if peers.is_empty() {
             writeln!(out, "{NOBODY}")?;
-            return Ok(());
+        } else {
+            print_table(out, &peers, &self.known)?;
         }
-        let mut peers: Vec<&Listed> = self.shown.values().collect();
-        peers.sort_by(|a, b| a.announcement.name.cmp(&b.announcement.name));
-        print_table(out, &peers, &self.known)
+        self.shown = peers.into_iter().map(|listed| (listed.announcement.peer_id, listed)).collect();
+        Ok(())
     }
 
     /// `+ alice 192.0.2.7:4000 known`, or `~` where she was there and says something else.
@@ -174,10 +183,7 @@ impl View {
                 == (&announcement.name, &announcement.addresses, &announcement.services)
         });
         let sign = if before.is_some() { style.dim("~") } else { style.good("+") };
-        let standing = match standing(&listed, &self.known) {
-            "CHANGED" => style.bad("CHANGED: not the key that is pinned here"),
-            other => style.dim(other),
-        };
+        let standing = shown_standing(&listed, &self.known, style);
         if !is_same {
             let more = match announcement.addresses.len() {
                 0 | 1 => String::new(),
