@@ -9,6 +9,7 @@ use super::events::{Event, EventParser};
 use super::exchange::{EventStream, ExchangeError, Opened};
 use super::{Client, ClientError, Listed, ListedBody, SequenceMemory};
 use crate::announcement::Name;
+use crate::http::percent_encode;
 use crate::limits::{LIST_COUNT_MAX, NAME_LEN_MAX, SERVICE_LEN_MAX, WATCH_SILENCE_MAX};
 use landline::PeerId;
 use serde::Deserialize;
@@ -340,17 +341,6 @@ impl DownReason {
             DownReason::Other => "gone",
         }
     }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(byte as char),
-            byte => out += &format!("%{byte:02X}"),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
