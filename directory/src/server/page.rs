@@ -6,6 +6,7 @@
 
 use crate::announcement::Name;
 use crate::http::{Response, percent_encode};
+use crate::limits::PAGE_COUNT_DEFAULT;
 use crate::store::{Entry, Query, Store};
 use landline::PeerId;
 use std::time::{Duration, Instant};
@@ -54,9 +55,10 @@ impl Asset {
     }
 }
 
-/// The page, with the peers that `query` asks for.
-pub(super) fn render(store: &Store, query: &Query, now: Instant) -> Response {
-    let page = store.list(query, now);
+/// The page, with the peers that `query` asks for, `PAGE_COUNT_DEFAULT` at most: a row is much longer than an entry in JSON.
+pub(super) fn render(store: &Store, query: Query, now: Instant) -> Response {
+    let query = Query { count_max: query.count_max.min(PAGE_COUNT_DEFAULT), ..query };
+    let page = store.list(&query, now);
     let mut rows = String::new();
     for (peer_id, entry) in &page.entries {
         rows.push_str(&render_row(*peer_id, entry, now));
@@ -76,7 +78,7 @@ pub(super) fn render(store: &Store, query: &Query, now: Instant) -> Response {
             ("no_match_hidden", hidden(!is_without_match)),
             ("table_hidden", hidden(is_empty)),
             ("rows", &rows),
-            ("more", &page.next.as_ref().map(|next| link_to_next(query, next)).unwrap_or_default()),
+            ("more", &page.next.as_ref().map(|next| link_to_next(&query, next)).unwrap_or_default()),
             ("row", &fill(ROW, &[])),
         ],
     );
@@ -181,7 +183,7 @@ fn human(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::announcement::{Announcement, SignedStatement};
-    use crate::limits::PAGE_COUNT_DEFAULT;
+    use crate::limits::PAGE_COUNT_MAX;
     use crate::store::StoreConfig;
 
     /// A store with so many peers, `host-000` and so on, who have all come at `now`.
@@ -203,7 +205,7 @@ mod tests {
     }
 
     fn html(store: &Store, query: Query, now: Instant) -> String {
-        String::from_utf8(render(store, &query, now).body().to_vec()).unwrap()
+        String::from_utf8(render(store, query, now).body().to_vec()).unwrap()
     }
 
     #[test]
@@ -221,7 +223,7 @@ mod tests {
             after: after.map(|name| name.parse().unwrap()),
             name_prefix: "ho".to_owned(),
             service: Some("chat".to_owned()),
-            count_max: PAGE_COUNT_DEFAULT,
+            count_max: PAGE_COUNT_MAX,
         };
         let store = store_of(130, now);
         let first = html(&store, query(None), now);

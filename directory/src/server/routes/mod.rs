@@ -152,7 +152,7 @@ impl Service {
                 Operation::List => self.list(request, now),
                 Operation::Watch => self.watch(request, remote),
                 Operation::WhoAmI => Ok(lookup::who_am_i(remote)),
-                Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, &query, now)),
+                Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, query, now)),
                 Operation::Health => Ok(plain("ok\n")),
                 Operation::Ready => self.ready(now),
                 Operation::Metrics => Ok(self.metrics(now)),
