@@ -236,7 +236,9 @@ impl Watch {
                 }
                 Stage::Changes { cursor, .. } if !store.changes().reaches(*cursor) => break Step::End,
                 Stage::Changes { cursor, .. } if *cursor < store.changes().revision() => {
-                    self.poll_changes(output, watchers, store, now);
+                    if !self.poll_changes(output, watchers, store, now) && output.is_empty() {
+                        break Step::Paused;
+                    }
                 }
                 Stage::Changes { .. } => {
                     self.poll_quiet(output, Words::new(watchers.instance, now), store.count());
@@ -298,8 +300,9 @@ impl Watch {
         matches!(self.stage, Stage::Changes { .. })
     }
 
-    fn poll_changes(&mut self, output: &mut BytesMut, watchers: &mut Watchers, store: &Store, now: Instant) {
-        let Stage::Changes { cursor, is_ready } = self.stage else { return };
+    /// The next changes. Gives whether those were all.
+    fn poll_changes(&mut self, output: &mut BytesMut, watchers: &mut Watchers, store: &Store, now: Instant) -> bool {
+        let Stage::Changes { cursor, is_ready } = self.stage else { return true };
         let own;
         let piece = match &self.filter {
             None => watchers.share(cursor, store, now),
@@ -311,6 +314,7 @@ impl Watch {
         self.put(&piece.text, output);
         self.last_id = piece.last_id.or(self.last_id);
         self.stage = Stage::Changes { cursor: piece.end, is_ready };
+        piece.end == store.changes().revision()
     }
 
     /// All that has changed is told.
