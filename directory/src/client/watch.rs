@@ -159,7 +159,8 @@ impl Watch {
         }
     }
 
-    /// Waits for the next event, no longer than `timeout`; connecting may take as long as a request may.
+    /// Waits for the next event, no longer than `timeout`; connecting may take as long as a request may. A timeout of zero
+    /// gives what has come already.
     pub fn next_within(&mut self, memory: &mut SequenceMemory, timeout: Duration) -> Option<WatchEvent> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -179,6 +180,7 @@ impl Watch {
             };
             match result {
                 Ok(Some(event)) => return Some(event),
+                Ok(None) if Instant::now() >= deadline => return None,
                 Ok(None) => {}
                 Err(error) => return Some(self.lose(error)),
             }
@@ -271,13 +273,14 @@ impl Watch {
 }
 
 impl Connection {
-    /// The next event; `None` at the deadline.
+    /// The next event; `None` at the deadline. What is there already is looked at once even where that has passed.
     fn poll_event(
         &mut self,
         client: &Client,
         silence_max: Duration,
         deadline: Instant,
     ) -> Result<Option<Event>, ClientError> {
+        let mut has_looked = false;
         loop {
             let mut rest = &self.input[self.taken_len..];
             let event = self.parser.poll_event(&mut rest).map_err(|fault| client.http_error(fault))?;
@@ -285,13 +288,17 @@ impl Connection {
             if event.is_some() {
                 return Ok(event);
             }
-            let silent_at = self.heard_at + silence_max;
+            self.input.clear();
             self.taken_len = 0;
+            if has_looked && Instant::now() >= deadline {
+                return Ok(None);
+            }
+            // Nobody may have asked for long: what has come in the meantime counts before the silence does.
+            let silent_at = self.heard_at + silence_max;
             match self.stream.read(silent_at.min(deadline)) {
                 Ok(input) => self.input = input,
                 Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if Instant::now() < silent_at {
-                        self.input.clear();
                         return Ok(None);
                     }
                     let error = io::Error::new(io::ErrorKind::TimedOut, "it has fallen silent");
@@ -299,6 +306,7 @@ impl Connection {
                 }
                 Err(error) => return Err(client.exchange_error(error)),
             }
+            has_looked = true;
             self.heard_at = Instant::now();
         }
     }
@@ -344,8 +352,70 @@ impl DownReason {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    const READY: &str = "event: ready\nid: 7-1\ndata: {\"count\":0}\n\n";
+    const RESET: &str = "event: reset\ndata: {\"now_ms\":1}\n\n";
+
+    /// A watch that is ready, and what the directory is for it.
+    fn watch(silence_max: Duration) -> (Watch, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let directory = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(format!("{HEAD}{READY}").as_bytes()).unwrap();
+            stream
+        });
+        let mut watch = client.watch(WatchFilter::default()).with_silence_max(silence_max);
+        assert!(matches!(watch.next(&mut SequenceMemory::new()), WatchEvent::Ready));
+        (watch, directory.join().unwrap())
+    }
+
+    #[test]
+    fn what_came_while_nobody_asked_is_read_before_the_directory_counts_as_silent() {
+        let silence_max = Duration::from_millis(100);
+        let (mut watch, mut directory) = watch(silence_max);
+        let mut memory = SequenceMemory::new();
+        directory.write_all(RESET.as_bytes()).unwrap();
+        std::thread::sleep(2 * silence_max);
+        let event = watch.next(&mut memory);
+        assert!(matches!(event, WatchEvent::Reset), "{event:?}");
+        std::thread::sleep(2 * silence_max);
+        let Some(WatchEvent::Lost { error, .. }) = watch.next_within(&mut memory, Duration::ZERO) else {
+            panic!("not lost")
+        };
+        assert!(error.to_string().contains("silent"), "{error}");
+    }
+
+    #[test]
+    fn who_does_not_wait_gets_what_is_there_and_no_more() {
+        let (mut watch, mut directory) = watch(WATCH_SILENCE_MAX);
+        let mut memory = SequenceMemory::new();
+        assert!(watch.next_within(&mut memory, Duration::ZERO).is_none());
+        directory.write_all(format!(": beat\n\n{RESET}{READY}").as_bytes()).unwrap();
+        let deadline = Instant::now() + WATCH_SILENCE_MAX;
+        let mut next = || loop {
+            assert!(Instant::now() < deadline, "it never looks");
+            match watch.next_within(&mut memory, Duration::ZERO) {
+                Some(event) => return event,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        assert!(matches!(next(), WatchEvent::Reset));
+        assert!(matches!(next(), WatchEvent::Ready));
+        // A stream of what is nothing to tell holds nobody who does not wait.
+        let talker = std::thread::spawn(move || while directory.write_all(&b": beat\n\n".repeat(1000)).is_ok() {});
+        for _ in 0..100 {
+            assert!(watch.next_within(&mut memory, Duration::ZERO).is_none());
+        }
+        drop(watch);
+        talker.join().unwrap();
+    }
 
     #[test]
     fn a_filter_is_a_query() {
