@@ -253,10 +253,11 @@ impl Watch {
         let body: ListedBody = self.read(event)?;
         match self.client.verify(body, memory, |_| true) {
             Ok(listed) => {
-                self.listed.insert(listed.announcement.peer_id);
-                if self.listed.len() > LIST_COUNT_MAX {
+                let peer_id = listed.announcement.peer_id;
+                if self.listed.len() >= LIST_COUNT_MAX && !self.listed.contains(&peer_id) {
                     return Err(self.client.http_error("its list has no end"));
                 }
+                self.listed.insert(peer_id);
                 Ok(WatchEvent::Up(listed))
             }
             Err(error) => Ok(WatchEvent::Refused(error)),
