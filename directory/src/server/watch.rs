@@ -10,7 +10,7 @@
 
 mod words;
 
-use super::routes::{Problem, bad_parameter};
+use super::routes::{Problem, parameter};
 use crate::announcement::Name;
 use crate::http::{Request, Response, Version};
 use crate::limits::{
@@ -350,24 +350,15 @@ impl Watch {
 impl Filter {
     /// Reads `name` and `service`. Other parameters are skipped.
     fn parse(request: &Request) -> Result<Filter, Response> {
-        let (mut name, mut service) = (None, None);
-        for (parameter, value) in request.target.query() {
-            let (slot, len_max) = match parameter.as_str() {
-                "name" => (&mut name, NAME_LEN_MAX),
-                "service" => (&mut service, SERVICE_LEN_MAX),
-                _ => continue,
-            };
-            // What is longer than any name fits none; nor does this, which takes less memory.
-            let value = if value.len() > len_max { "/" } else { value };
-            if slot.replace(value.to_owned()).is_some() {
-                return Err(bad_parameter(format_args!("the parameter {parameter} stands twice")));
-            }
-        }
-        Ok(Filter { name_prefix: name.unwrap_or_default(), service })
+        // What is longer than any name fits none; nor does this, which takes less memory.
+        let bounded = |value: &str, len_max| if value.len() > len_max { "/" } else { value }.to_owned();
+        let name_prefix = parameter(request, "name")?.map(|name| bounded(name, NAME_LEN_MAX));
+        let service = parameter(request, "service")?.map(|service| bounded(service, SERVICE_LEN_MAX));
+        Ok(Filter { name_prefix: name_prefix.unwrap_or_default(), service })
     }
 
     fn fits(&self, entry: &Entry) -> bool {
-        let is_offered = |service: &String| entry.services().any(|other| other == service);
+        let is_offered = |service: &String| entry.offers(service);
         entry.name().as_str().starts_with(&self.name_prefix) && self.service.as_ref().is_none_or(is_offered)
     }
 }
