@@ -77,11 +77,13 @@ pub(super) fn open(addresses: &[SocketAddr], request: &[u8], timeout: Duration) 
         Some(Framing::Chunked) => Some(BodyReader::new(Framing::Chunked, WATCH_CHUNK_LEN_MAX)?),
         Some(Framing::Length(_)) => return Err(ExchangeError::Malformed("its stream of events has an end")),
     };
+    stream.reads_late = true;
     Ok(Opened::Stream(EventStream { stream, input, chunks }))
 }
 
 impl EventStream {
-    /// Waits for the next bytes until `deadline`, which shows as `TimedOut`. There is at least one.
+    /// Waits for the next bytes until `deadline`, which shows as `TimedOut`. There is at least one. What has come by then is
+    /// given after the deadline too.
     pub(super) fn read(&mut self, deadline: Instant) -> Result<Vec<u8>, ExchangeError> {
         self.stream.deadline = deadline;
         loop {
@@ -111,7 +113,7 @@ fn send(addresses: &[SocketAddr], request: &[u8], timeout: Duration) -> io::Resu
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(left(deadline)?))?;
     stream.write_all(request).map_err(name_timeout)?;
-    Ok(Bounded { stream, deadline })
+    Ok(Bounded { stream, deadline, reads_late: false })
 }
 
 /// A stream whose reads together end at a deadline.
@@ -119,11 +121,22 @@ fn send(addresses: &[SocketAddr], request: &[u8], timeout: Duration) -> io::Resu
 struct Bounded {
     stream: TcpStream,
     deadline: Instant,
+    /// What waits in the socket is read after the deadline too.
+    reads_late: bool,
 }
 
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(left(self.deadline)?))?;
+        match left(self.deadline) {
+            Ok(left) => self.stream.set_read_timeout(Some(left))?,
+            Err(error) if !self.reads_late => return Err(error),
+            Err(_) => {
+                self.stream.set_nonblocking(true)?;
+                let result = self.stream.read(buffer).map_err(name_timeout);
+                self.stream.set_nonblocking(false)?;
+                return result;
+            }
+        }
         self.stream.read(buffer).map_err(name_timeout)
     }
 }

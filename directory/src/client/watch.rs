@@ -9,6 +9,7 @@ use super::events::{Event, EventParser};
 use super::exchange::{EventStream, ExchangeError, Opened};
 use super::{Client, ClientError, Listed, ListedBody, SequenceMemory};
 use crate::announcement::Name;
+use crate::http::percent_encode;
 use crate::limits::{LIST_COUNT_MAX, NAME_LEN_MAX, SERVICE_LEN_MAX, WATCH_SILENCE_MAX};
 use landline::PeerId;
 use serde::Deserialize;
@@ -158,7 +159,8 @@ impl Watch {
         }
     }
 
-    /// Waits for the next event, no longer than `timeout`; connecting may take as long as a request may.
+    /// Waits for the next event, no longer than `timeout`; connecting may take as long as a request may. A timeout of zero
+    /// gives what has come already.
     pub fn next_within(&mut self, memory: &mut SequenceMemory, timeout: Duration) -> Option<WatchEvent> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -178,6 +180,7 @@ impl Watch {
             };
             match result {
                 Ok(Some(event)) => return Some(event),
+                Ok(None) if Instant::now() >= deadline => return None,
                 Ok(None) => {}
                 Err(error) => return Some(self.lose(error)),
             }
@@ -250,10 +253,11 @@ impl Watch {
         let body: ListedBody = self.read(event)?;
         match self.client.verify(body, memory, |_| true) {
             Ok(listed) => {
-                self.listed.insert(listed.announcement.peer_id);
-                if self.listed.len() > LIST_COUNT_MAX {
+                let peer_id = listed.announcement.peer_id;
+                if self.listed.len() >= LIST_COUNT_MAX && !self.listed.contains(&peer_id) {
                     return Err(self.client.http_error("its list has no end"));
                 }
+                self.listed.insert(peer_id);
                 Ok(WatchEvent::Up(listed))
             }
             Err(error) => Ok(WatchEvent::Refused(error)),
@@ -270,13 +274,14 @@ impl Watch {
 }
 
 impl Connection {
-    /// The next event; `None` at the deadline.
+    /// The next event; `None` at the deadline. What is there already is looked at once even where that has passed.
     fn poll_event(
         &mut self,
         client: &Client,
         silence_max: Duration,
         deadline: Instant,
     ) -> Result<Option<Event>, ClientError> {
+        let mut has_looked = false;
         loop {
             let mut rest = &self.input[self.taken_len..];
             let event = self.parser.poll_event(&mut rest).map_err(|fault| client.http_error(fault))?;
@@ -284,13 +289,17 @@ impl Connection {
             if event.is_some() {
                 return Ok(event);
             }
-            let silent_at = self.heard_at + silence_max;
+            self.input.clear();
             self.taken_len = 0;
+            if has_looked && Instant::now() >= deadline {
+                return Ok(None);
+            }
+            // Nobody may have asked for long: what has come in the meantime counts before the silence does.
+            let silent_at = self.heard_at + silence_max;
             match self.stream.read(silent_at.min(deadline)) {
                 Ok(input) => self.input = input,
                 Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if Instant::now() < silent_at {
-                        self.input.clear();
                         return Ok(None);
                     }
                     let error = io::Error::new(io::ErrorKind::TimedOut, "it has fallen silent");
@@ -298,6 +307,7 @@ impl Connection {
                 }
                 Err(error) => return Err(client.exchange_error(error)),
             }
+            has_looked = true;
             self.heard_at = Instant::now();
         }
     }
@@ -342,20 +352,71 @@ impl DownReason {
     }
 }
 
-fn percent_encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(byte as char),
-            byte => out += &format!("%{byte:02X}"),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    const READY: &str = "event: ready\nid: 7-1\ndata: {\"count\":0}\n\n";
+    const RESET: &str = "event: reset\ndata: {\"now_ms\":1}\n\n";
+
+    /// A watch that is ready, and what the directory is for it.
+    fn watch(silence_max: Duration) -> (Watch, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let directory = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(format!("{HEAD}{READY}").as_bytes()).unwrap();
+            stream
+        });
+        let mut watch = client.watch(WatchFilter::default()).with_silence_max(silence_max);
+        assert!(matches!(watch.next(&mut SequenceMemory::new()), WatchEvent::Ready));
+        (watch, directory.join().unwrap())
+    }
+
+    #[test]
+    fn what_came_while_nobody_asked_is_read_before_the_directory_counts_as_silent() {
+        let silence_max = Duration::from_millis(100);
+        let (mut watch, mut directory) = watch(silence_max);
+        let mut memory = SequenceMemory::new();
+        directory.write_all(RESET.as_bytes()).unwrap();
+        std::thread::sleep(2 * silence_max);
+        let event = watch.next(&mut memory);
+        assert!(matches!(event, WatchEvent::Reset), "{event:?}");
+        std::thread::sleep(2 * silence_max);
+        let Some(WatchEvent::Lost { error, .. }) = watch.next_within(&mut memory, Duration::ZERO) else {
+            panic!("not lost")
+        };
+        assert!(error.to_string().contains("silent"), "{error}");
+    }
+
+    #[test]
+    fn who_does_not_wait_gets_what_is_there_and_no_more() {
+        let (mut watch, mut directory) = watch(WATCH_SILENCE_MAX);
+        let mut memory = SequenceMemory::new();
+        assert!(watch.next_within(&mut memory, Duration::ZERO).is_none());
+        directory.write_all(format!(": beat\n\n{RESET}{READY}").as_bytes()).unwrap();
+        let deadline = Instant::now() + WATCH_SILENCE_MAX;
+        let mut next = || loop {
+            assert!(Instant::now() < deadline, "it never looks");
+            match watch.next_within(&mut memory, Duration::ZERO) {
+                Some(event) => return event,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        assert!(matches!(next(), WatchEvent::Reset));
+        assert!(matches!(next(), WatchEvent::Ready));
+        // A stream of what is nothing to tell holds nobody who does not wait.
+        let talker = std::thread::spawn(move || while directory.write_all(&b": beat\n\n".repeat(1000)).is_ok() {});
+        for _ in 0..100 {
+            assert!(watch.next_within(&mut memory, Duration::ZERO).is_none());
+        }
+        drop(watch);
+        talker.join().unwrap();
+    }
 
     #[test]
     fn a_filter_is_a_query() {

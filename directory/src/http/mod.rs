@@ -22,7 +22,7 @@ pub(crate) use lines::{LineFault, Lines};
 pub use request::{Request, RequestParser};
 pub use response::{Persistence, Response, Tail, reason_phrase};
 pub use target::Target;
-pub(crate) use target::is_digits;
+pub(crate) use target::{is_digits, percent_encode};
 
 use std::fmt;
 

@@ -4,6 +4,7 @@
 //! authority replaces Host), and `*`. Nothing is normalised: `/a/../b` is not `/b`, it is a path that does not exist.
 
 use super::{Host, HttpError};
+use std::fmt::Write;
 
 /// A request target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,20 @@ pub(crate) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// `text` as a part of a query: unreserved characters (RFC 3986 section 2.3) as they are, all others as percent escapes.
+pub(crate) fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
 /// Decodes percent escapes; in a query `+` is a blank.
 fn decode(text: &str, is_query: bool) -> Result<String, HttpError> {
     const FAULT: HttpError = HttpError::bad("the request target has a wrong percent escape");
@@ -105,6 +120,13 @@ mod tests {
         assert_eq!(target.path(), "/v1/peers/a%25");
         let expected = [("name".to_owned(), "a b c".to_owned()), ("x".to_owned(), String::new())];
         assert_eq!(target.query(), expected);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same() {
+        assert_eq!(percent_encode("a b&c=\"é"), "a%20b%26c%3D%22%C3%A9");
+        let all: String = ('\u{1}'..='\u{100}').collect();
+        assert_eq!(decode(&percent_encode(&all), true).unwrap(), all);
     }
 
     #[test]

@@ -312,7 +312,10 @@ impl HttpConnection {
 
 impl From<SocketEnd> for HttpEnd {
     fn from(end: SocketEnd) -> HttpEnd {
-        HttpEnd::Socket(end)
+        match end {
+            SocketEnd::WriteStall => HttpEnd::SlowReader,
+            end => HttpEnd::Socket(end),
+        }
     }
 }
 

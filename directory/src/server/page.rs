@@ -5,10 +5,10 @@
 //! nothing but these files and what the directory says.
 
 use crate::announcement::Name;
-use crate::http::Response;
+use crate::http::{Response, percent_encode};
+use crate::limits::PAGE_COUNT_DEFAULT;
 use crate::store::{Entry, Query, Store};
 use landline::PeerId;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -55,24 +55,30 @@ impl Asset {
     }
 }
 
-/// The page, with the peers that `query` asks for.
-pub(super) fn render(store: &Store, query: &Query, now: Instant) -> Response {
-    let page = store.list(query, now);
+/// The page, with the peers that `query` asks for, `PAGE_COUNT_DEFAULT` at most: a row is much longer than an entry in JSON.
+pub(super) fn render(store: &Store, query: Query, now: Instant) -> Response {
+    let query = Query { count_max: query.count_max.min(PAGE_COUNT_DEFAULT), ..query };
+    let page = store.list(&query, now);
     let mut rows = String::new();
     for (peer_id, entry) in &page.entries {
         rows.push_str(&render_row(*peer_id, entry, now));
     }
     let hidden = |is_hidden: bool| if is_hidden { " hidden" } else { "" };
     let is_empty = page.entries.is_empty();
+    let is_nobody_here = is_empty && store.count() == 0;
+    // A page may be empty and yet not be the last.
+    let is_without_match = is_empty && !is_nobody_here && page.next.is_none();
+    let more = if page.next.is_some() { "+" } else { "" };
     let html = fill(
         PAGE,
         &[
-            ("count", &page.entries.len().to_string()),
+            ("count", &format!("{}{more}", page.entries.len())),
             ("filter", &escape(&query.name_prefix)),
-            ("none_hidden", hidden(!is_empty)),
+            ("none_hidden", hidden(!is_nobody_here)),
+            ("no_match_hidden", hidden(!is_without_match)),
             ("table_hidden", hidden(is_empty)),
             ("rows", &rows),
-            ("more", &page.next.as_ref().map(|next| link_to_next(query, next)).unwrap_or_default()),
+            ("more", &page.next.as_ref().map(|next| link_to_next(&query, next)).unwrap_or_default()),
             ("row", &fill(ROW, &[])),
         ],
     );
@@ -95,7 +101,8 @@ fn render_row(peer_id: PeerId, entry: &Entry, now: Instant) -> String {
             ("addresses", &addresses.iter().map(|address| item(&address.to_string())).collect::<String>()),
             ("fingerprint", &peer_id.fingerprint()),
             ("id", &peer_id.to_string()),
-            ("since", "–"),
+            // A moment would have to be told in the reader's time of day, which only the script knows.
+            ("since", &format!("{} ago", human(entry.listed_for(now)))),
             ("expires", &human(entry.expires_in(now))),
             ("command", &escape(&chat_command(name))),
         ],
@@ -114,9 +121,11 @@ fn item(text: &str) -> String {
 
 fn link_to_next(query: &Query, next: &Name) -> String {
     // Names are safe in a URL as they are; a filter is what somebody typed.
-    let prefix = percent_encode(&query.name_prefix);
+    let name = percent_encode(&query.name_prefix);
+    let service = query.service.as_ref().map(|service| format!("&amp;service={}", percent_encode(service)));
+    let service = service.unwrap_or_default();
     let limit = query.count_max;
-    format!("<a href=\"/?name={prefix}&amp;limit={limit}&amp;cursor={next}\">More peers</a>")
+    format!("<a href=\"/?name={name}{service}&amp;limit={limit}&amp;cursor={next}\">More peers</a>")
 }
 
 /// Puts `values` into the places of their names, `{name}`; a place without a value stays empty. What is put in is not looked
@@ -156,44 +165,98 @@ fn escape(text: &str) -> String {
     out
 }
 
-fn percent_encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
-            byte => {
-                // Writing to a String does not fail.
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
-}
-
-fn human(left: Duration) -> String {
-    match left.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s"),
-        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+/// In two units at most: leases last an hour, peers stay for weeks.
+fn human(duration: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    match duration.as_secs() {
+        seconds @ 0..MINUTE => format!("{seconds} s"),
+        seconds @ MINUTE..HOUR => format!("{} min {} s", seconds / MINUTE, seconds % MINUTE),
+        seconds @ HOUR..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
+        seconds => format!("{} d {} h", seconds / DAY, seconds % DAY / HOUR),
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::announcement::{Announcement, SignedStatement};
+    use crate::limits::PAGE_COUNT_MAX;
+    use crate::store::StoreConfig;
+
+    /// A store with so many peers, `host-000` and so on, who have all come at `now`.
+    fn store_of(count: u8, now: Instant) -> Store {
+        let mut store = Store::new(StoreConfig::default());
+        for number in 0..count {
+            let announcement = Announcement {
+                peer_id: PeerId::from_bytes([number; 32]),
+                name: format!("host-{number:03}").parse().unwrap(),
+                addresses: Vec::new(),
+                services: vec!["chat".to_owned()],
+                sequence: 1,
+                lease: Duration::from_secs(60),
+            };
+            let signed = SignedStatement::from_parts("{}".to_owned(), &"0".repeat(128)).unwrap();
+            store.announce(&announcement, signed, [192, 0, 2, 1].into(), now).unwrap();
+        }
+        store
+    }
+
+    fn html(store: &Store, query: Query, now: Instant) -> String {
+        String::from_utf8(render(store, query, now).body().to_vec()).unwrap()
+    }
 
     #[test]
     fn what_was_typed_is_shown_as_text() {
-        let store = Store::new(crate::store::StoreConfig::default());
         let query = Query { name_prefix: "\"><script>alert(1)</script>{rows}".to_owned(), ..Query::default() };
-        let response = render(&store, &query, Instant::now());
-        let html = String::from_utf8_lossy(response.body()).into_owned();
+        let html = html(&store_of(0, Instant::now()), query, Instant::now());
         assert!(!html.contains("<script>"), "{html}");
         assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;{rows}\""));
     }
 
     #[test]
-    fn a_link_to_the_next_page_carries_the_filter() {
-        assert_eq!(percent_encode("a b&c=\"é"), "a%20b%26c%3D%22%C3%A9");
+    fn a_long_list_is_shown_in_pages_and_says_so() {
+        let now = Instant::now();
+        let query = |after: Option<&str>| Query {
+            after: after.map(|name| name.parse().unwrap()),
+            name_prefix: "ho".to_owned(),
+            service: Some("chat".to_owned()),
+            count_max: PAGE_COUNT_MAX,
+        };
+        let store = store_of(130, now);
+        let first = html(&store, query(None), now);
+        assert!(first.contains(">100+</span>") && first.matches("host-").count() >= 100, "{first}");
+        let link = "<a href=\"/?name=ho&amp;service=chat&amp;limit=100&amp;cursor=host-099\">More peers</a>";
+        assert!(first.contains(link), "{first}");
+        let last = html(&store, query(Some("host-099")), now);
+        assert!(last.contains(">30</span>") && !last.contains("More peers"), "{last}");
+    }
+
+    #[test]
+    fn nobody_here_is_another_thing_than_nobody_who_fits() {
+        let now = Instant::now();
+        let shown = |count, name_prefix: &str| {
+            let query = Query { name_prefix: name_prefix.to_owned(), ..Query::default() };
+            let html = html(&store_of(count, now), query, now);
+            ["<p id=\"none\">", "<p id=\"no-match\">"].map(|start| html.contains(start))
+        };
+        assert_eq!(shown(0, ""), [true, false]);
+        assert_eq!(shown(0, "x"), [true, false]);
+        assert_eq!(shown(1, ""), [false, false]);
+        assert_eq!(shown(1, "x"), [false, true]);
+    }
+
+    #[test]
+    fn since_when_a_peer_is_here_is_told_by_the_time_that_has_passed() {
+        let now = Instant::now();
+        let html = html(&store_of(1, now), Query::default(), now + Duration::from_secs(42));
+        assert!(html.contains("<time data-field=\"since\">42 s ago</time>"), "{html}");
+        let texts = [(0, "0 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (7265, "2 h 1 min"), (1_000_000, "11 d 13 h")];
+        for (seconds, text) in texts {
+            assert_eq!(human(Duration::from_secs(seconds)), text);
+        }
     }
 
     #[test]
@@ -212,7 +275,7 @@ mod tests {
                 Some(name)
             })
         };
-        let page = ["count", "filter", "none_hidden", "table_hidden", "rows", "more", "row"];
+        let page = ["count", "filter", "none_hidden", "no_match_hidden", "table_hidden", "rows", "more", "row"];
         assert_eq!(places(PAGE).collect::<Vec<_>>(), page);
         let row = ["name", "services", "addresses", "fingerprint", "id", "since", "expires", "command"];
         assert_eq!(places(ROW).collect::<Vec<_>>(), row);

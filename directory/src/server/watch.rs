@@ -10,7 +10,7 @@
 
 mod words;
 
-use super::routes::{Problem, bad_parameter};
+use super::routes::{Problem, parameter};
 use crate::announcement::Name;
 use crate::http::{Request, Response, Version};
 use crate::limits::{
@@ -236,7 +236,9 @@ impl Watch {
                 }
                 Stage::Changes { cursor, .. } if !store.changes().reaches(*cursor) => break Step::End,
                 Stage::Changes { cursor, .. } if *cursor < store.changes().revision() => {
-                    self.poll_changes(output, watchers, store, now);
+                    if !self.poll_changes(output, watchers, store, now) && output.is_empty() {
+                        break Step::Paused;
+                    }
                 }
                 Stage::Changes { .. } => {
                     self.poll_quiet(output, Words::new(watchers.instance, now), store.count());
@@ -298,8 +300,9 @@ impl Watch {
         matches!(self.stage, Stage::Changes { .. })
     }
 
-    fn poll_changes(&mut self, output: &mut BytesMut, watchers: &mut Watchers, store: &Store, now: Instant) {
-        let Stage::Changes { cursor, is_ready } = self.stage else { return };
+    /// The next changes. Gives whether those were all.
+    fn poll_changes(&mut self, output: &mut BytesMut, watchers: &mut Watchers, store: &Store, now: Instant) -> bool {
+        let Stage::Changes { cursor, is_ready } = self.stage else { return true };
         let own;
         let piece = match &self.filter {
             None => watchers.share(cursor, store, now),
@@ -311,6 +314,7 @@ impl Watch {
         self.put(&piece.text, output);
         self.last_id = piece.last_id.or(self.last_id);
         self.stage = Stage::Changes { cursor: piece.end, is_ready };
+        piece.end == store.changes().revision()
     }
 
     /// All that has changed is told.
@@ -346,24 +350,15 @@ impl Watch {
 impl Filter {
     /// Reads `name` and `service`. Other parameters are skipped.
     fn parse(request: &Request) -> Result<Filter, Response> {
-        let (mut name, mut service) = (None, None);
-        for (parameter, value) in request.target.query() {
-            let (slot, len_max) = match parameter.as_str() {
-                "name" => (&mut name, NAME_LEN_MAX),
-                "service" => (&mut service, SERVICE_LEN_MAX),
-                _ => continue,
-            };
-            // What is longer than any name fits none; nor does this, which takes less memory.
-            let value = if value.len() > len_max { "/" } else { value };
-            if slot.replace(value.to_owned()).is_some() {
-                return Err(bad_parameter(format_args!("the parameter {parameter} stands twice")));
-            }
-        }
-        Ok(Filter { name_prefix: name.unwrap_or_default(), service })
+        // What is longer than any name fits none; nor does this, which takes less memory.
+        let bounded = |value: &str, len_max| if value.len() > len_max { "/" } else { value }.to_owned();
+        let name_prefix = parameter(request, "name")?.map(|name| bounded(name, NAME_LEN_MAX));
+        let service = parameter(request, "service")?.map(|service| bounded(service, SERVICE_LEN_MAX));
+        Ok(Filter { name_prefix: name_prefix.unwrap_or_default(), service })
     }
 
     fn fits(&self, entry: &Entry) -> bool {
-        let is_offered = |service: &String| entry.services().any(|other| other == service);
+        let is_offered = |service: &String| entry.offers(service);
         entry.name().as_str().starts_with(&self.name_prefix) && self.service.as_ref().is_none_or(is_offered)
     }
 }

@@ -59,6 +59,11 @@ impl Entry {
         text.unwrap_or_default().split(SEPARATOR).filter(|service| !service.is_empty())
     }
 
+    /// Whether `service` is among its services.
+    pub(crate) fn offers(&self, service: &str) -> bool {
+        self.services().any(|other| other == service)
+    }
+
     /// What is left of the lease.
     pub(crate) fn expires_in(&self, now: Instant) -> Duration {
         self.expires_at.saturating_duration_since(now)

@@ -52,9 +52,7 @@ impl Store {
                 break;
             }
             last = Some(name);
-            let is_wanted = |entry: &&Entry| {
-                query.service.as_ref().is_none_or(|service| entry.services().any(|other| other == service))
-            };
+            let is_wanted = |entry: &&Entry| query.service.as_ref().is_none_or(|service| entry.offers(service));
             if let Some(entry) = self.live(*key, now).filter(is_wanted) {
                 statement_len += entry.signed.statement().len();
                 page.entries.push((entry.peer_id, entry));

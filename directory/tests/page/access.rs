@@ -36,6 +36,27 @@ fn the_keyboard_alone_reaches_the_filter_and_copies_what_to_type() {
     assert_same_page_without_complaints(&browser);
 }
 
+#[test]
+fn who_lets_no_scripts_run_sees_the_peers_and_can_filter_them() {
+    let Some(browser) = Browser::start_without_scripts() else { return };
+    let running = start();
+    announce(&running, 1, &peer(1, "alice", &["chat"]));
+    announce(&running, 2, &peer(2, "bob", &[]));
+    browser.visit(&running.directory().url());
+    let text = || browser.run("return document.body.innerText.replace(/\\s+/g, ' ')").as_str().unwrap().to_owned();
+    for shown in ["this page follows by itself", "Peers 2", "alice", "bob", "landline chat alice", " s ago"] {
+        assert!(text().contains(shown), "{shown}: {}", text());
+    }
+    browser.run("document.getElementById('filter').focus()");
+    browser.press("ali");
+    browser.press(ENTER);
+    browser.wait_until("location.search === '?name=ali' && document.getElementById('count').textContent === '1'");
+    assert!(text().contains("alice") && !text().contains("bob"), "{}", text());
+    browser.visit(&format!("{}/?name=carol", running.directory().url()));
+    assert!(text().contains("No peer fits this filter.") && !text().contains("Nobody is here."), "{}", text());
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
 /// As large as an announcement may be.
 fn largest_peer() -> Announcement {
     let text = |letter: &str, len| letter.repeat(len);

@@ -48,6 +48,15 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one, if there is one.
     pub(crate) fn start() -> Option<Browser> {
+        Browser::start_with(&json!({}))
+    }
+
+    /// Starts one that lets no page run scripts. Those of the test run.
+    pub(crate) fn start_without_scripts() -> Option<Browser> {
+        Browser::start_with(&json!({ "profile.managed_default_content_settings.javascript": 2 }))
+    }
+
+    fn start_with(preferences: &Value) -> Option<Browser> {
         let is_here = |program: &str| {
             let version = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
             version.is_ok_and(|status| status.success())
@@ -70,7 +79,7 @@ impl Browser {
         let options = json!({
             "browserName": "chrome",
             "goog:loggingPrefs": { "browser": "ALL" },
-            "goog:chromeOptions": { "args": FLAGS },
+            "goog:chromeOptions": { "args": FLAGS, "prefs": preferences },
         });
         let session = browser.ask("POST", "/session", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = session["sessionId"].as_str().unwrap().to_owned();

@@ -39,6 +39,23 @@ fn what_a_lying_directory_says_is_shown_as_text_and_runs_nothing() {
 }
 
 #[test]
+fn a_peer_that_goes_under_a_name_that_was_never_told_is_gone() {
+    let Some(browser) = Browser::start() else { return };
+    let running = start();
+    let alice = peer(1, "alice", &[]);
+    announce(&running, 1, &alice);
+    let peer_id = alice.peer_id.to_string();
+    let listed = json!({ "peer_id": peer_id, "name": "alice", "addresses": [], "sequence": 1, "lease": 60 });
+    let gone = json!({ "peer_id": peer_id, "name": "bob", "reason": "withdrawn" });
+    let lying =
+        LyingDirectory::start(&running, snapshot(&[listed]) + &format!("event: down\ndata: {gone}\n\n"), Vec::new());
+    open(&browser, &lying.url());
+    browser.wait_until("!document.getElementById('none').hidden && document.querySelector('#rows tr') === null");
+    browser.wait_until("document.getElementById('news').textContent === 'alice has gone.'");
+    assert_same_page_without_complaints(&browser);
+}
+
+#[test]
 fn the_policy_keeps_the_page_from_running_markup_even_where_its_script_would() {
     let Some(browser) = Browser::start() else { return };
     let running = start();

@@ -157,6 +157,8 @@ fn who_does_not_take_an_answer_is_closed() {
     assert!(wire.tick().is_none());
     wire.later(1);
     assert!(matches!(wire.tick(), Some(Err(HttpEnd::SlowReader))));
+    let stalled = HttpEnd::from(SocketEnd::WriteStall);
+    assert!(matches!(stalled, HttpEnd::SlowReader), "the same limit, met by the socket first: {stalled}");
 }
 
 #[test]

@@ -80,14 +80,13 @@ export class Peers {
     return this.#arriving === null ? peer : null;
   }
 
+  // A peer goes by its PeerId: it may have taken another name in the moment before, of which nothing was told.
   #down(data) {
     const peers = this.#arriving ?? this.#known;
-    // One that has another name by now is still here.
-    if (peers.get(data.peer_id)?.name !== data.name) return {};
-    peers.delete(data.peer_id);
-    if (this.#arriving !== null) return {};
+    const peer = peers.get(data.peer_id);
+    if (!peers.delete(data.peer_id) || this.#arriving !== null) return {};
     this.#isSorted = false;
-    return { isChanged: true, news: [{ name: data.name, isHere: false }] };
+    return { isChanged: true, news: [{ name: peer.name, isHere: false }] };
   }
 }
 

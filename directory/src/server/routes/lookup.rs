@@ -55,22 +55,22 @@ pub(super) fn parse_id(text: &str) -> Result<PeerId, Response> {
 
 /// Reads `cursor`, `limit`, `name` and `service`. Other parameters are skipped.
 pub(super) fn list_query(request: &Request) -> Result<Query, Response> {
-    let mut query = Query::default();
-    let mut seen: Vec<&str> = Vec::new();
-    for (name, value) in request.target.query() {
-        match name.as_str() {
-            known @ ("cursor" | "limit" | "name" | "service") if seen.contains(&known) => {
-                return Err(bad_parameter(format_args!("the parameter {known} stands twice")));
-            }
-            "cursor" => query.after = Some(value.parse().map_err(bad_parameter)?),
-            "limit" => query.count_max = parse_limit(value)?,
-            "name" => query.name_prefix = value.clone(),
-            "service" => query.service = Some(value.clone()),
-            _ => continue,
-        }
-        seen.push(name);
+    Ok(Query {
+        after: parameter(request, "cursor")?.map(str::parse).transpose().map_err(bad_parameter)?,
+        name_prefix: parameter(request, "name")?.unwrap_or_default().to_owned(),
+        service: parameter(request, "service")?.map(str::to_owned),
+        count_max: parameter(request, "limit")?.map_or(Ok(PAGE_COUNT_DEFAULT), parse_limit)?,
+    })
+}
+
+/// The value of a parameter of the query, which may stand there once.
+pub(in crate::server) fn parameter<'a>(request: &'a Request, name: &str) -> Result<Option<&'a str>, Response> {
+    let mut values = request.target.query().iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+    let value = values.next();
+    match values.next() {
+        Some(_) => Err(bad_parameter(format_args!("the parameter {name} stands twice"))),
+        None => Ok(value),
     }
-    Ok(query)
 }
 
 fn entry_response(entry: &Entry, request: &Request, now: Instant) -> Response {

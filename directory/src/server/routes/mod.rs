@@ -21,7 +21,8 @@ use crate::keys::Keys;
 use crate::limits::RETRY_AFTER;
 use crate::store::{Store, StoreHealth};
 use guard::Guard;
-pub(super) use problem::{Problem, bad_parameter};
+pub(super) use lookup::parameter;
+pub(super) use problem::Problem;
 use std::net::SocketAddr;
 use std::time::Instant;
 use table::Route;
@@ -152,7 +153,7 @@ impl Service {
                 Operation::List => self.list(request, now),
                 Operation::Watch => self.watch(request, remote),
                 Operation::WhoAmI => Ok(lookup::who_am_i(remote)),
-                Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, &query, now)),
+                Operation::Page => lookup::list_query(request).map(|query| page::render(&self.store, query, now)),
                 Operation::Health => Ok(plain("ok\n")),
                 Operation::Ready => self.ready(now),
                 Operation::Metrics => Ok(self.metrics(now)),

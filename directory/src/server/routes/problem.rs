@@ -90,6 +90,6 @@ impl Problem {
 }
 
 /// A PeerId, name or query parameter that is none.
-pub(in crate::server) fn bad_parameter(error: impl std::fmt::Display) -> Response {
+pub(super) fn bad_parameter(error: impl std::fmt::Display) -> Response {
     Problem::BadParameter.response(&error.to_string())
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::announcement::{Announcement, SignedStatement, Withdrawal};
 use crate::http::RequestParser;
-use crate::limits::EXPIRY_BUDGET_COUNT;
+use crate::limits::{CHANGE_COUNT_MAX, EXPIRY_BUDGET_COUNT};
 use crate::store::StoreConfig;
 use landline::PeerId;
 use serde_json::Value;
@@ -62,21 +62,20 @@ impl World {
         self.watchers.open(&request, HERE, &self.store, self.now)
     }
 
-    /// One piece; none where the watcher has ended.
-    fn poll(&mut self, watch: &mut Watch) -> Option<String> {
+    /// One piece, and what it was.
+    fn poll(&mut self, watch: &mut Watch) -> (Step, String) {
         let mut output = BytesMut::new();
         let step = watch.poll(&mut output, &mut self.watchers, &self.store, self.now);
         assert_eq!(step == Step::Wrote, !output.is_empty());
-        (step != Step::End).then(|| String::from_utf8(output.to_vec()).unwrap())
+        (step, String::from_utf8(output.to_vec()).unwrap())
     }
 
     /// What a watcher is told until it knows all.
     fn drain(&mut self, watch: &mut Watch) -> String {
         let mut text = String::new();
         loop {
-            let mut output = BytesMut::new();
-            let step = watch.poll(&mut output, &mut self.watchers, &self.store, self.now);
-            text += std::str::from_utf8(&output).unwrap();
+            let (step, piece) = self.poll(watch);
+            text += &piece;
             match step {
                 Step::Wrote | Step::Paused => {}
                 Step::UpToDate => return text,
@@ -177,12 +176,13 @@ impl Client {
     fn read(&mut self, world: &mut World, piece_count: u64) {
         for _ in 0..piece_count {
             match world.poll(&mut self.watch) {
-                None => return self.reconnect(world),
-                Some(text) if text.is_empty() => {
+                (Step::Wrote, text) => self.model.apply(&text),
+                (Step::Paused, _) => {}
+                (Step::UpToDate, _) => {
                     assert_eq!(self.model.peers, world.truth(self.query), "{}", self.query);
                     return;
                 }
-                Some(text) => self.model.apply(&text),
+                (Step::End, _) => return self.reconnect(world),
             }
         }
     }
@@ -279,6 +279,23 @@ fn a_new_watcher_gets_a_snapshot_and_then_what_changes() {
     assert!(changed.ends_with("\"reason\":\"withdrawn\"}\n\n"), "{changed}");
     world.later(60);
     assert!(world.drain(&mut watch).contains("\"reason\":\"expired\""));
+}
+
+#[test]
+fn a_watcher_looks_at_no_more_of_the_log_in_one_turn_than_it_may() {
+    let mut world = World::new(CHANGE_COUNT_MAX);
+    let mut watch = world.open("name=zz", None);
+    world.drain(&mut watch);
+    for _ in 0..CHANGE_COUNT_MAX {
+        world.announce(1, "alice", "chat");
+    }
+    let mut paused_count = 0;
+    while world.poll(&mut watch).0 == Step::Paused {
+        paused_count += 1;
+    }
+    assert_eq!(paused_count, CHANGE_COUNT_MAX / WATCH_SCAN_COUNT_MAX - 1, "the last look finds the end");
+    world.announce(2, "zz", "chat");
+    assert!(world.drain(&mut watch).contains("event: up"));
 }
 
 #[test]
