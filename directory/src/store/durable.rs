@@ -72,14 +72,23 @@ pub(super) struct Durable {
     /// What changed by itself.
     later: Backlog,
     answers: Vec<(Name, Option<PeerId>)>,
-    /// The writer has a batch in hand, and since when the oldest acknowledged change in it waits.
-    in_flight: Option<Option<Instant>>,
+    /// What the writer has in hand.
+    in_flight: Option<InFlight>,
     trouble: Option<String>,
     failure_count: u64,
     file_len: u64,
     thread: Option<JoinHandle<()>>,
     /// Keeps other processes away; the last to go.
     _lock: Option<StoreLock>,
+}
+
+/// A batch that the writer has in hand.
+#[derive(Clone, Copy)]
+struct InFlight {
+    /// The peers in it.
+    count: usize,
+    /// Since when the oldest acknowledged change in it waits.
+    since: Option<Instant>,
 }
 
 /// Peers whose records are to be written, those that came first first.
@@ -218,7 +227,12 @@ impl Durable {
         self.in_flight.is_some()
     }
 
+    /// Peers whose record is not on the disk yet, those in the writer's hand among them.
     pub(super) fn unsaved_count(&self) -> usize {
+        self.waiting_count() + self.in_flight.map_or(0, |batch| batch.count)
+    }
+
+    fn waiting_count(&self) -> usize {
         self.urgent.len() + self.later.len()
     }
 
@@ -237,7 +251,7 @@ impl Durable {
         while self.await_writer(until) {
             let changes = self.take().into_iter().map(|peer_id| (peer_id, encode(peer_id))).collect();
             self.send(changes, Instant::now());
-            if self.unsaved_count() == 0 {
+            if self.waiting_count() == 0 {
                 break;
             }
         }
@@ -248,7 +262,8 @@ impl Durable {
             true
         }) {}
         let unsaved_count = self.unsaved_count();
-        if self.in_flight.is_some() || unsaved_count > 0 {
+        // Without its last stamp alone it takes the leases for longer than they are: nothing that anybody was told is lost.
+        if unsaved_count > 0 {
             let reason = self.trouble.as_deref().unwrap_or("the disk took too long");
             tracing::error!(unsaved_count, reason, "the store is closed without its last changes");
         }
@@ -297,16 +312,17 @@ impl Durable {
     }
 
     fn take(&mut self) -> Vec<PeerId> {
-        self.in_flight = Some(self.urgent.oldest());
+        let since = self.urgent.oldest();
         let mut taken = Vec::new();
         self.urgent.take(&mut taken);
         self.later.take(&mut taken);
+        self.in_flight = Some(InFlight { count: taken.len(), since });
         taken
     }
 
     /// Only what was acknowledged counts.
     fn is_behind(&self, now: Instant) -> bool {
-        let oldest = [self.in_flight.flatten(), self.urgent.oldest()].into_iter().flatten().min();
+        let oldest = [self.in_flight.and_then(|batch| batch.since), self.urgent.oldest()].into_iter().flatten().min();
         oldest.is_some_and(|since| now.saturating_duration_since(since) >= STORE_LAG_MAX)
     }
 }

@@ -49,7 +49,16 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            StoreError::Io { path, error } => {
+                write!(f, "{}: {error}", path.display())?;
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                        f.write_str("; it is no directory: give a folder with --store DIR")
+                    }
+                    io::ErrorKind::StorageFull => f.write_str("; make room, or take another place with --store DIR"),
+                    _ => Ok(()),
+                }
+            }
             StoreError::Busy { dir } => write!(
                 f,
                 "another directory uses the store in {}; stop it, or take another place with --store DIR",

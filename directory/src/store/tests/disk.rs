@@ -307,8 +307,10 @@ fn a_full_disk_stops_announcements_and_nothing_else_and_loses_nothing() {
     faulty.fail(true);
     bench.announce(2, "bob", 1).unwrap();
     bench.await_news(|store, now| store.health(now).failure_count > 1);
-    let trouble = bench.store.health(bench.at(1)).trouble.unwrap();
+    let health = bench.store.health(bench.at(1));
+    let trouble = health.trouble.unwrap();
     assert!(trouble.contains("space"), "{trouble}");
+    assert_eq!(health.unsaved_count, 1, "what the writer tries in vain is not saved");
     assert_eq!(bench.announce(3, "carol", 1), Err(StoreRefusal::Unavailable));
     assert_eq!(bench.withdraw(1, 2), Err(StoreRefusal::Unavailable));
     assert_eq!((bench.sequence_by_name("alice", 1), bench.sequence_by_name("bob", 1)), (Some(1), Some(1)));
