@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use landline::PeerId;
 use landline_directory::Name;
+use landline_directory::http::Host;
 use landline_directory::limits::{ANNOUNCEMENT_COUNT_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX};
 use landline_services::files::Existing;
 
@@ -155,16 +156,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) allow: Option<PathBuf>,
     /// A name that this directory is reached under, beside its addresses; may be given several times
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", value_parser = host)]
     pub(crate) hosts: Vec<String>,
     /// Peers that are listed at a time
     #[arg(long, value_name = "COUNT", default_value_t = ANNOUNCEMENT_COUNT_MAX)]
     pub(crate) max_peers: usize,
     /// Connections at a time
-    #[arg(long, value_name = "COUNT", default_value_t = CONNECTION_COUNT_MAX)]
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTION_COUNT_MAX, value_parser = connection_count)]
     pub(crate) max_connections: usize,
     /// Connections of one address at a time
-    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_PER_ADDRESS_MAX)]
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_PER_ADDRESS_MAX, value_parser = connection_count)]
     pub(crate) max_connections_per_address: usize,
     /// For how long a name is kept for its peer after it has gone; 0: not at all
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16))]
@@ -226,6 +227,26 @@ impl From<ExistingArg> for Existing {
     }
 }
 
+/// A name for `--host`, as a request's field Host has it, but for the port.
+fn host(text: &str) -> Result<String, &'static str> {
+    match Host::parse(text) {
+        Some(Host::Name(_) | Host::Literal) if !text.contains(':') || text.starts_with('[') && text.ends_with(']') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("give the name alone, without scheme and port"),
+    }
+}
+
+/// A bound of connections: three quarters of them may be watchers, and one at least is for everything else.
+fn connection_count(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(count) if count >= CONNECTION_COUNT_MIN => Ok(count),
+        _ => Err("a number of connections from 4 on"),
+    }
+}
+
+const CONNECTION_COUNT_MIN: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +273,7 @@ mod tests {
         let Command::Directory(args) = parse(&["release", "bob", "--store", "x"]).unwrap().command else { panic!() };
         let Some(DirectoryCommand::Release { name, store }) = args.command else { panic!() };
         assert_eq!((name.as_str(), store), ("bob", Some(PathBuf::from("x"))));
+        assert!(parse(&["--host", "dir.example", "--host", "[::1]", "--max-connections", "4"]).is_ok());
         for wrong in [
             &["--store", "x", "--ephemeral"][..],
             &["--ephemeral", "release", "bob"],
@@ -259,6 +281,11 @@ mod tests {
             &["release", ".."],
             &["release"],
             &["--names-kept", "-1"],
+            &["--host", "dir:25263"],
+            &["--host", "http://dir"],
+            &["--host", "a b"],
+            &["--max-connections", "3"],
+            &["--max-connections-per-address", "0"],
         ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
