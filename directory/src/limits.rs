@@ -158,7 +158,8 @@ pub const WATCH_SCAN_COUNT_MAX: usize = 1024;
 /// After renewals have gone out, the next that are nothing but renewals wait for so long for each watcher: telling one
 /// takes about 10 us, so renewals take a third of a core at most. All other changes go out at once.
 pub const WATCH_RENEWAL_PAUSE: Duration = Duration::from_micros(20);
-/// What a refused announcer is told to wait when the directory is full.
+/// What whoever is refused for lack of room is told to wait at least; up to half of it is added, so that not all come back
+/// in one second.
 pub const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Peers in one page of a list, unless the request says otherwise.

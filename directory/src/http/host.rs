@@ -48,12 +48,13 @@ impl Host {
         if text.starts_with('[') {
             return host.parse::<Ipv6Addr>().ok().map(|_| Host::Literal);
         }
-        if host.parse::<Ipv4Addr>().is_ok() || host.eq_ignore_ascii_case("localhost") {
+        let name = canonical_name(host);
+        if host.parse::<Ipv4Addr>().is_ok() || name == "localhost" {
             return Some(Host::Literal);
         }
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
         let fits = !host.is_empty() && host.bytes().all(is_name);
-        fits.then(|| Host::Name(canonical_name(host).into()))
+        fits.then(|| Host::Name(name.into()))
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
         let name = |text: &str| Some(Host::Name(text.into()));
         assert_eq!(Host::parse("A.Example.:80"), name("a.example"));
         assert_eq!(Host::parse("a.b-c:"), name("a.b-c"));
-        for text in ["127.0.0.1:65535", "192.0.2.1", "[::1]", "[::1]:80", "localhost", "LocalHost:8600"] {
+        for text in ["127.0.0.1:65535", "192.0.2.1", "[::1]", "[::1]:80", "localhost", "LocalHost:8600", "localhost."] {
             assert_eq!(Host::parse(text), Some(Host::Literal), "{text}");
         }
         // Spellings that some programs take for addresses are names here, and names have to be known.

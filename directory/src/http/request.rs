@@ -42,6 +42,8 @@ pub struct Request {
 pub struct RequestParser {
     state: State,
     continue_due: bool,
+    /// The request line that came last asks for HEAD.
+    is_head: bool,
 }
 
 #[derive(Debug)]
@@ -92,13 +94,18 @@ impl RequestParser {
         matches!(self.state, State::Body(_))
     }
 
+    /// Whether what is being read, or could not be, asks for an answer without a body.
+    pub fn is_head(&self) -> bool {
+        self.is_head
+    }
+
     fn advance(&mut self, input: &mut BytesMut) -> Result<Option<Request>, HttpError> {
         if let State::Failed = self.state {
             input.clear();
             return Ok(None);
         }
         if let State::Head { lines, line } = &mut self.state {
-            let Some(head) = take_head(lines, line, input)? else { return Ok(None) };
+            let Some(head) = take_head(lines, line, &mut self.is_head, input)? else { return Ok(None) };
             self.continue_due = head.expects_continue && head.framing != Framing::Length(0);
             let body = BodyReader::new(head.framing, BODY_LEN_MAX)?;
             self.state = State::Body(Box::new((head, body)));
@@ -111,6 +118,7 @@ impl RequestParser {
         if !parts.1.handle_input(input)? {
             return Ok(None);
         }
+        self.is_head = false;
         match std::mem::take(&mut self.state) {
             State::Body(parts) => Ok(Some(finish(*parts))),
             _ => Ok(None),
@@ -122,6 +130,7 @@ impl RequestParser {
 fn take_head(
     lines: &mut Lines,
     line: &mut Option<(RequestLine, usize)>,
+    is_head: &mut bool,
     input: &mut BytesMut,
 ) -> Result<Option<Head>, HttpError> {
     loop {
@@ -136,7 +145,11 @@ fn take_head(
         match line {
             // RFC 9112 section 2.2: one empty line before a request is ignored. Only one.
             None if range.is_empty() && range.start == 0 => {}
-            None => *line = Some((RequestLine::parse(&input[range])?, lines.taken_len())),
+            None => {
+                let parsed = RequestLine::parse(&input[range])?;
+                *is_head = parsed.method == Method::Head;
+                *line = Some((parsed, lines.taken_len()));
+            }
             Some(_) if range.is_empty() => break,
             Some(_) if matches!(input[range.start], b' ' | b'\t') => {
                 return Err(E::bad("a header line is folded; write each field in one line"));

@@ -302,7 +302,7 @@ impl HttpConnection {
     /// Answers what could not be understood; the connection ends with it.
     fn refuse(&mut self, error: HttpError, service: &mut Service, now: Instant) {
         let response = service.refuse_request(error, self.remote);
-        let tail = Tail { connection: Persistence::Close, omit_body: false };
+        let tail = Tail { connection: Persistence::Close, omit_body: self.parser.is_head() };
         response.write(&mut self.output, service.date(now), tail);
         self.is_ending = true;
         self.backlog = BytesMut::new();

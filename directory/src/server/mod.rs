@@ -6,6 +6,7 @@
 
 mod connection;
 mod date;
+mod jitter;
 mod listing;
 mod metrics;
 mod page;

@@ -14,7 +14,7 @@ use super::routes::{Problem, parameter};
 use crate::announcement::Name;
 use crate::http::{Request, Response, Version};
 use crate::limits::{
-    NAME_LEN_MAX, RETRY_AFTER, SERVICE_LEN_MAX, WATCH_BEAT, WATCH_PAGE_COUNT, WATCH_PIECE_LEN, WATCH_RENEWAL_PAUSE,
+    NAME_LEN_MAX, SERVICE_LEN_MAX, WATCH_BEAT, WATCH_PAGE_COUNT, WATCH_PIECE_LEN, WATCH_RENEWAL_PAUSE,
     WATCH_SCAN_COUNT_MAX, WATCH_SHARED_COUNT_MAX,
 };
 use crate::store::{Changes, Entry, Query, Store};
@@ -22,7 +22,7 @@ use bytes::BytesMut;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use words::Words;
 
 /// What all watchers have in common.
@@ -108,14 +108,19 @@ impl Watchers {
         }
     }
 
-    /// The head of the answer to a request to watch, or why there is none.
-    pub(super) fn answer(&self, request: &Request, address: IpAddr) -> Result<Response, Response> {
+    /// The head of the answer to a request to watch, or why there is none and when to come again.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        address: IpAddr,
+        retry_after: Duration,
+    ) -> Result<Response, Response> {
         Filter::parse(request)?;
         let of_address = self.per_address.get(&address).copied().unwrap_or(0);
         if self.count >= self.count_max || of_address >= self.per_address_max {
             let detail = "there are as many watchers as there may be, in all or of your address; come again, or ask \
                           for /v1/peers now and then";
-            return Err(Problem::TooManyWatchers.response(detail).with_retry_after(RETRY_AFTER));
+            return Err(Problem::TooManyWatchers.response(detail).with_retry_after(retry_after));
         }
         Ok(Response::stream("text/event-stream"))
     }

