@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use super::pool::Pool;
 use super::protocol::Transmit;
 use super::token::Token;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ pub(super) struct Connection<C, S> {
     pub(super) armed: Option<Instant>,
     /// On the ready list already.
     pub(super) is_ready: bool,
+    /// On the list of those that want to write already.
+    pub(super) is_flushing: bool,
     /// The protocol has left input that it wants to see again.
     pub(super) is_carried: bool,
     /// Ended in this turn: nobody looks it up any more.
@@ -77,16 +80,17 @@ impl<C, S> Connection<C, S> {
             is_writable: writing == Writing::Open,
             armed: None,
             is_ready: false,
+            is_flushing: false,
             is_carried: false,
             is_ended: false,
         }
     }
 
     /// Takes its place at the end of the ready list, once.
-    pub(super) fn mark_ready(&mut self, ready: &mut Vec<Token>) {
+    pub(super) fn mark_ready(&mut self, ready: &mut VecDeque<Token>) {
         if !self.is_ready {
             self.is_ready = true;
-            ready.push(self.token);
+            ready.push_back(self.token);
         }
     }
 

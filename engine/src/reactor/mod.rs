@@ -32,7 +32,7 @@ pub use token::Token;
 pub(crate) use wake::Parking;
 pub use wake::Wake;
 
-use crate::limits::{self, ACCEPT_BUDGET_COUNT, DIAL_BUDGET_COUNT, POLL_EVENT_COUNT};
+use crate::limits::{self, ACCEPT_BUDGET_COUNT, DIAL_BUDGET_COUNT, POLL_EVENT_COUNT, READ_TURN_LEN, WRITE_TURN_LEN};
 use connection::{Connection, Reading, Writing};
 use listener::Listeners;
 use mio::net::TcpStream;
@@ -40,6 +40,7 @@ use mio::{Events, Interest, Poll};
 use pool::Pool;
 use slab::Slab;
 use spin::Found;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,8 +60,8 @@ pub struct Reactor<P: Protocol, S: Stream = TcpStream> {
     timers: Timers,
     /// Slots whose deadline is being looked at; empty between turns, kept for its memory.
     due: Vec<usize>,
-    /// Empty but while flushing.
-    flushing: Vec<Token>,
+    /// Connections that want to write, in the order in which they said so; none is in it twice.
+    flushing: VecDeque<Token>,
     /// Connections that ended in this turn, with the reason.
     ended: Vec<(Token, P::CloseReason)>,
     /// Of the connection made last.
@@ -89,7 +90,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             pool: Pool::new(config.outbox_len),
             config,
             stats: ReactorStats::default(),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
         };
         Ok(Reactor {
             poll,
@@ -100,7 +101,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             common,
             timers: Timers::default(),
             due: Vec::new(),
-            flushing: Vec::new(),
+            flushing: VecDeque::new(),
             ended: Vec::new(),
             generation: 0,
             busiest: None,
@@ -238,6 +239,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
     fn outlook(&self) -> Outlook {
         let again = !self.common.ready.is_empty()
             || !self.common.turn.flush.is_empty()
+            || !self.flushing.is_empty()
             || !self.common.turn.close.is_empty()
             || !self.ended.is_empty()
             || self.listeners.is_ready()
@@ -331,11 +333,18 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
         self.common.protocol.closed(token, state, SocketEnd::Io(error).into(), &mut self.common.turn);
     }
 
+    /// Reads those that are ready, each once, until the turn has had its share; the others come first in the next.
     fn read(&mut self) {
-        let mut ready = std::mem::take(&mut self.common.ready);
-        ready.retain(|&token| self.read_connection(token));
-        debug_assert!(self.common.ready.is_empty(), "only events and new connections make one ready");
-        self.common.ready = ready;
+        let end = self.common.stats.bytes_in + READ_TURN_LEN;
+        for _ in 0..self.common.ready.len() {
+            if self.common.stats.bytes_in >= end {
+                return;
+            }
+            let Some(token) = self.common.ready.pop_front() else { return };
+            if self.read_connection(token) {
+                self.common.ready.push_back(token);
+            }
+        }
     }
 
     /// Reads one connection up to its budget; whether it stays on the ready list.
@@ -400,12 +409,24 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
         Ok(())
     }
 
+    /// Writes for those that asked for it, each once, until the turn has had its share; the others come first in the next,
+    /// and so does what asks from within.
     fn flush(&mut self) {
-        // What asks for a flush while flushing waits for the next turn, in the other of two lists that keep their memory.
-        let mut flushing = std::mem::take(&mut self.flushing);
-        std::mem::swap(&mut flushing, &mut self.common.turn.flush);
-        for token in flushing.drain(..) {
+        for token in self.common.turn.flush.drain(..) {
+            if let Some(connection) = lookup(&mut self.connections, token)
+                && !std::mem::replace(&mut connection.is_flushing, true)
+            {
+                self.flushing.push_back(token);
+            }
+        }
+        let end = self.common.stats.bytes_out + WRITE_TURN_LEN;
+        for _ in 0..self.flushing.len() {
+            if self.common.stats.bytes_out >= end {
+                return;
+            }
+            let Some(token) = self.flushing.pop_front() else { return };
             let Some(connection) = lookup(&mut self.connections, token) else { continue };
+            connection.is_flushing = false;
             match connection.send(&mut self.common) {
                 Ok(true) => self.common.turn.flush(token),
                 Ok(false) => {}
@@ -413,7 +434,6 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
             }
             self.arm(token);
         }
-        self.flushing = flushing;
     }
 
     /// Notes the end of a connection: nobody finds it any more, and it is removed at the end of the turn.

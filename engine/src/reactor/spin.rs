@@ -65,7 +65,7 @@ impl<P: Protocol, S: Stream> Reactor<P, S> {
         // Taking in much takes the time of many looks, and the others wait for it.
         self.look_count += len as usize / SPIN_LOOK_LEN;
         if self.settle_read(token, outcome) {
-            self.common.ready.push(token);
+            self.common.ready.push_back(token);
         }
         true
     }

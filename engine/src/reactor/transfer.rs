@@ -11,6 +11,7 @@ use super::protocol::{Protocol, Transmit, Turn};
 use super::stream::Stream;
 use super::token::Token;
 use crate::limits::{READ_BUDGET_LEN, WRITE_BUDGET_LEN};
+use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
 
@@ -22,7 +23,7 @@ pub(super) struct Common<P> {
     pub(super) config: ReactorConfig,
     pub(super) stats: ReactorStats,
     /// Connections with something to read, in the order in which they became ready.
-    pub(super) ready: Vec<Token>,
+    pub(super) ready: VecDeque<Token>,
 }
 
 /// How far writing came.

@@ -1,7 +1,7 @@
 //! Bytes in, bytes out: order, budgets, buffers.
 
 use super::world::{Bench, Role, State, exchange, frame, pattern, small_config};
-use crate::limits::{BLOCK_COUNT_MAX, READ_BUDGET_LEN};
+use crate::limits::{BLOCK_COUNT_MAX, READ_BUDGET_LEN, READ_TURN_LEN, WRITE_BUDGET_LEN, WRITE_TURN_LEN};
 use crate::reactor::ReactorConfig;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -106,6 +106,54 @@ fn a_fire_hose_does_not_starve_its_neighbour() {
     }
     bench.until_gone(2);
     bench.assert_empty();
+}
+
+#[test]
+fn a_crowd_is_served_in_turns_of_bounded_length_and_nobody_is_left_out() {
+    // What each begins with waits in the kernel and is more, together, than a turn reads.
+    const COUNT: usize = 32;
+    const FIRST_LEN: usize = 48 * 1024;
+    const { assert!(COUNT * FIRST_LEN > READ_TURN_LEN as usize) };
+    let bytes = frame(&(0..1 << 20).map(pattern).collect::<Vec<u8>>());
+    let mut bench = Bench::new(Role::Echo);
+    let mut guests: Vec<TcpStream> = (0..COUNT).map(|_| bench.guest().0).collect();
+    guests.iter_mut().for_each(|guest| guest.write_all(&bytes[..FIRST_LEN]).unwrap());
+    let talking: Vec<_> = guests
+        .into_iter()
+        .map(|guest| {
+            let bytes = bytes.clone();
+            std::thread::spawn(move || hear_echo(guest, &bytes, FIRST_LEN))
+        })
+        .collect();
+    let (mut cut_count, mut before) = (0, bench.reactor.stats());
+    while talking.iter().any(|talking| !talking.is_finished()) {
+        bench.turn();
+        let after = bench.reactor.stats();
+        assert!(after.bytes_in - before.bytes_in < READ_TURN_LEN + READ_BUDGET_LEN as u64);
+        // What was left over is written before the poll, what came of it behind.
+        assert!(after.bytes_out - before.bytes_out < 2 * (WRITE_TURN_LEN + WRITE_BUDGET_LEN as u64));
+        cut_count += usize::from(after.bytes_in - before.bytes_in >= READ_TURN_LEN);
+        before = after;
+    }
+    assert!(cut_count > 0, "no turn had too much to read");
+    for talking in talking {
+        talking.join().unwrap();
+    }
+    bench.until_gone(COUNT);
+    bench.assert_empty();
+}
+
+/// Sends the rest of `bytes`, and checks that all of them come back meanwhile.
+fn hear_echo(mut guest: TcpStream, bytes: &[u8], sent_len: usize) {
+    std::thread::scope(|scope| {
+        let mut reader = guest.try_clone().unwrap();
+        scope.spawn(move || {
+            let mut back = vec![0; bytes.len()];
+            reader.read_exact(&mut back).unwrap();
+            assert!(back == bytes);
+        });
+        guest.write_all(&bytes[sent_len..]).unwrap();
+    });
 }
 
 #[test]

@@ -326,7 +326,7 @@ impl<S: Stream> Bench<S> {
         assert!(reactor.timers.is_empty(), "a deadline is left among the timers");
         assert_eq!(reactor.common.ready, [], "a connection is left on the ready list");
         assert_eq!((&reactor.common.turn.flush[..], &reactor.common.turn.close[..]), (&[][..], &[][..]));
-        assert!(reactor.ended.is_empty() && reactor.due.is_empty());
+        assert!(reactor.ended.is_empty() && reactor.due.is_empty() && reactor.flushing.is_empty());
         assert_eq!(reactor.common.pool.lent_count(), 0, "a block is still lent");
         let stats = reactor.stats();
         let made = stats.accepted_count - stats.refused_count + stats.dialled_count;
