@@ -10,6 +10,7 @@ pub mod files;
 pub mod limits;
 mod printable;
 mod switchboard;
+pub mod sync;
 
 /// Code of a RESET on a channel of any service here: a message broke the service's rules.
 pub const RESET_MALFORMED: u32 = 2;

@@ -29,6 +29,9 @@ pub const WAITING_MESSAGE_COUNT_MAX: usize = 256;
 /// Channels that one peer may have open to our services at a time.
 pub const LINES_PER_LINK_MAX: usize = 64;
 
+/// Bytes of a path below the root of a synced tree: what Linux takes in one system call.
+pub const TREE_PATH_MAX: usize = 4096;
+
 const _: () = assert!(FILE_PAYLOAD_MAX + crate::files::DATA_HEADER_LEN == FILE_MESSAGE_MAX);
 const _: () = assert!(FILE_NAME_MAX <= u16::MAX as usize, "name lengths have 16 bits");
 const _: () = assert!(FAILURE_TEXT_MAX <= u16::MAX as usize, "text lengths have 16 bits");

@@ -1,0 +1,1 @@
+//! The file system beneath a root.
