@@ -5,5 +5,6 @@
 //! threads of its own: nothing here is called by a reactor.
 
 pub mod entry;
-mod filter;
-mod tree;
+pub mod filter;
+pub mod plan;
+pub mod tree;
