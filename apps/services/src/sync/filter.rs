@@ -133,6 +133,8 @@ fn below<'a>(path: &'a TreePath, directory: &TreePath) -> Option<&'a [u8]> {
 
 fn compile(lines: impl Iterator<Item = String>) -> Result<Option<Gitignore>, FilterFault> {
     let mut builder = GitignoreBuilder::new("");
+    // A bracket that is never closed is a slip: told, rather than taken for a name.
+    builder.allow_unclosed_class(false);
     let mut rule_count = 0;
     for line in lines {
         rule_count += 1;
@@ -180,3 +182,98 @@ impl fmt::Display for FilterFault {
 }
 
 impl std::error::Error for FilterFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Rule {
+        match text.strip_prefix('+') {
+            Some(pattern) => Rule { include: true, pattern: pattern.into() },
+            None => Rule { include: false, pattern: text.into() },
+        }
+    }
+
+    fn is_excluded(rules: &[&str], path: &str) -> bool {
+        let rules: Vec<Rule> = rules.iter().map(|text| rule(text)).collect();
+        let (path, is_directory) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
+        Filter::new(&rules).unwrap().is_excluded(&TreePath::new(path.as_bytes()).unwrap(), is_directory)
+    }
+
+    #[test]
+    fn rules_match_as_those_of_git_do() {
+        let cases: [(&[&str], &[&str], &[&str]); 13] = [
+            (&["*.o"], &["a.o", "x/y/a.o", ".o"], &["a.oo", "o", "a.o.c"]),
+            (&["/a"], &["a", "a/"], &["b/a", "aa"]),
+            (&["a/b"], &["a/b", "a/b/"], &["c/a/b"]),
+            (&["**/a/b"], &["a/b", "c/a/b", "c/d/a/b"], &["a/c/b"]),
+            (&["out/"], &["out/", "x/out/"], &["out", "x/out"]),
+            (&["a/**"], &["a/b", "a/b/c"], &["a/", "b/a/c"]),
+            (&["a/*"], &["a/b"], &["a/b/c"]),
+            (&["*.log", "+keep.log"], &["a.log", "x/b.log"], &["keep.log", "x/keep.log"]),
+            (&["+keep.log", "*.log"], &["keep.log"], &["keep"]),
+            (&["{a,b}"], &["{a,b}"], &["a", "b"]),
+            (&["[{]x", "[!a]y"], &["{x", "by"], &["\\x", "ay"]),
+            (&["#*#", "!a"], &["#x#", "!a"], &["a", "x"]),
+            (&["a b ", "t\\*"], &["a b", "t*"], &["a b ", "tt"]),
+        ];
+        for (rules, excluded, others) in cases {
+            for path in excluded {
+                assert!(is_excluded(rules, path), "{rules:?} {path}");
+            }
+            for path in others {
+                assert!(!is_excluded(rules, path), "{rules:?} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_text_can_be_left_out() {
+        let filter = Filter::new(&[rule("*.o")]).unwrap();
+        assert!(filter.is_excluded(&TreePath::new(b"d/\xff\xfe\n.o").unwrap(), false));
+        assert!(!filter.is_excluded(&TreePath::new(b"d/\xff\xfe\n").unwrap(), false));
+        assert!(!filter.is_excluded(&TreePath::root(), true));
+    }
+
+    #[test]
+    fn deeper_rules_and_then_those_of_the_command_line_stand_above() {
+        let at = |text: &str| TreePath::new(text.as_bytes()).unwrap();
+        let mut filter = Filter::new(&[rule("+always")]).unwrap();
+        filter.enter(&TreePath::root(), b"\xef\xbb\xbf*.tmp\nalways\n").unwrap();
+        filter.enter(&at("d"), b"!*.tmp\n/here\n").unwrap();
+        assert!(filter.is_excluded(&at("a.tmp"), false) && !filter.is_excluded(&at("d/a.tmp"), false));
+        assert!(filter.is_excluded(&at("d/here"), false) && !filter.is_excluded(&at("d/e/here"), false));
+        assert!(!filter.is_excluded(&at("d/always"), false) && !filter.is_excluded(&at("here"), false));
+        filter.leave(&at("other"));
+        filter.leave(&at("d"));
+        assert!(filter.is_excluded(&at("d/a.tmp"), false) && !filter.is_excluded(&at("d/here"), false));
+    }
+
+    #[test]
+    fn what_is_too_much_or_no_pattern_is_refused() {
+        let many = vec![rule("a"); FILTER_RULE_COUNT_MAX + 1];
+        assert_eq!(Filter::new(&many).unwrap_err(), FilterFault::TooMany);
+        assert!(Filter::new(&many[1..]).is_ok());
+        assert_eq!(Filter::new(&[rule(&"a".repeat(FILTER_RULE_LEN_MAX + 1))]).unwrap_err(), FilterFault::TooLong);
+        assert!(matches!(Filter::new(&[rule("[a")]).unwrap_err(), FilterFault::Pattern { .. }));
+        let mut filter = Filter::default();
+        assert_eq!(filter.enter(&TreePath::root(), b"\xff").unwrap_err(), FilterFault::NotText);
+        assert_eq!(filter.enter(&TreePath::root(), &[b'#'; IGNORE_FILE_LEN_MAX + 1]), Err(FilterFault::TooMany));
+        assert!(filter.enter(&TreePath::root(), "#\n".repeat(9_999).as_bytes()).is_ok());
+        assert!(!filter.is_excluded(&TreePath::new(b"a").unwrap(), false));
+    }
+
+    #[test]
+    fn hostile_patterns_neither_crash_nor_take_long() {
+        let nested = "[".repeat(FILTER_RULE_LEN_MAX);
+        let stars = "a*".repeat(FILTER_RULE_LEN_MAX / 2);
+        let braces = "{".repeat(FILTER_RULE_LEN_MAX);
+        let deep = "**/".repeat(FILTER_RULE_LEN_MAX / 3);
+        for pattern in [nested, stars, braces, deep, "\\".into(), "/".into(), "!".into(), String::new()] {
+            if let Ok(filter) = Filter::new(&[rule(&pattern)]) {
+                let path = "a".repeat(255) + "/" + &"a".repeat(254) + "b";
+                filter.is_excluded(&TreePath::new(path.as_bytes()).unwrap(), false);
+            }
+        }
+    }
+}

@@ -90,8 +90,7 @@ enum Place<'a> {
 impl XattrReader {
     pub(super) fn new() -> Self {
         let has_proc = rustix::fs::access("/proc/self/fd", rustix::fs::Access::EXEC_OK).is_ok();
-        let buffer = || Vec::with_capacity(XATTR_BUFFER_LEN);
-        Self { list: buffer(), value: buffer(), path: Vec::new(), has_proc }
+        Self { list: Vec::new(), value: Vec::new(), path: Vec::new(), has_proc }
     }
 
     /// Those of an open file or directory; `None` where the file system has none at all.
@@ -129,18 +128,14 @@ impl XattrReader {
 }
 
 fn read(place: Place<'_>, list: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<Xattrs, Errno> {
-    list.clear();
-    match place {
-        Place::Descriptor(fd) => rustix::fs::flistxattr(fd, spare_capacity(list))?,
-        Place::Path(path) => rustix::fs::llistxattr(path, spare_capacity(list))?,
-    };
-    if list.is_empty() {
+    if !list_names(place, list)? {
         return Ok(Xattrs::new());
     }
     let mut xattrs = Xattrs::new();
     let mut total_len = 0;
     for name in list.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
         value.clear();
+        value.reserve(XATTR_BUFFER_LEN);
         let result = match place {
             Place::Descriptor(fd) => rustix::fs::fgetxattr(fd, name, spare_capacity(value)),
             Place::Path(path) => rustix::fs::lgetxattr(path, name, spare_capacity(value)),
@@ -158,6 +153,29 @@ fn read(place: Place<'_>, list: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<Xat
     }
     xattrs.sort_unstable();
     Ok(xattrs)
+}
+
+/// Reads the names into `list`, each ended by a NUL; false if there are none. Tries with little room first, because the
+/// system takes and clears as much memory as it is given room for, and nearly all entries have no names or few.
+fn list_names(place: Place<'_>, list: &mut Vec<u8>) -> Result<bool, Errno> {
+    let mut few = [0; 256];
+    let listed = match place {
+        Place::Descriptor(fd) => rustix::fs::flistxattr(fd, &mut few[..]),
+        Place::Path(path) => rustix::fs::llistxattr(path, &mut few[..]),
+    };
+    list.clear();
+    match listed {
+        Ok(len) => list.extend_from_slice(&few[..len]),
+        Err(Errno::RANGE) => {
+            list.reserve(XATTR_BUFFER_LEN);
+            match place {
+                Place::Descriptor(fd) => rustix::fs::flistxattr(fd, spare_capacity(list))?,
+                Place::Path(path) => rustix::fs::llistxattr(path, spare_capacity(list))?,
+            };
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(!list.is_empty())
 }
 
 fn is_kept(name: &[u8]) -> bool {
@@ -232,23 +250,10 @@ pub(super) fn times(metadata: &Metadata) -> Timestamps {
 }
 
 fn put_xattrs(fd: BorrowedFd<'_>, wanted: &[(Box<[u8]>, Box<[u8]>)], mode: u32) -> Set {
-    let (mut list, mut value) = (Vec::new(), Vec::new());
-    // Most entries have none and shall have none: no buffer for those. A default ACL of the directory may have given them.
-    match rustix::fs::flistxattr_query(fd) {
-        Ok(0) | Err(_) if wanted.is_empty() => return Set { is_set: true, is_changed: false },
-        Ok(0) | Err(_) => {}
-        Ok(_) => {
-            list.reserve_exact(XATTR_BUFFER_LEN);
-            value.reserve_exact(XATTR_BUFFER_LEN);
-        }
-    }
-    let present = if list.capacity() == 0 {
-        Xattrs::new()
-    } else {
-        match read(Place::Descriptor(fd), &mut list, &mut value) {
-            Ok(present) => present,
-            Err(_) => return Set { is_set: false, is_changed: false },
-        }
+    // A default ACL of the directory may have given some to a new file.
+    let present = match read(Place::Descriptor(fd), &mut Vec::new(), &mut Vec::new()) {
+        Ok(present) => present,
+        Err(_) => return Set { is_set: wanted.is_empty(), is_changed: false },
     };
     if present == wanted {
         return Set { is_set: true, is_changed: false };

@@ -218,7 +218,7 @@ pub fn sweep(
     removed_count
 }
 
-fn is_old(parent: &Directory, name: &[u8], now: SystemTime) -> bool {
+pub(super) fn is_old(parent: &Directory, name: &[u8], now: SystemTime) -> bool {
     let Ok(stat) = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
     let now_secs = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     // By the change of the inode: that of the content may have been set to the time of the source already.
