@@ -17,6 +17,7 @@ pub use actions::{Action, Deletion, Offered, PlanFault, Present, SkipReason};
 use names::{Name, Names};
 
 use super::entry::{Kind, Metadata, TreePath};
+use crate::limits::DELETION_COUNT_MAX;
 
 /// What decides about differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Planner {
     ignored: Option<TreePath>,
     names: Names,
     deletions: Vec<Deletion>,
+    /// Entries to be deleted for which there was no room in `deletions`.
+    left_count: u64,
     /// Entries of the target that were seen, excluded ones aside.
     present_count: u64,
     unchanged_count: u64,
@@ -81,6 +84,7 @@ impl Planner {
             ignored: None,
             names: Names::default(),
             deletions: Vec::new(),
+            left_count: 0,
             present_count: 0,
             unchanged_count: 0,
         }
@@ -149,9 +153,9 @@ impl Planner {
         self.unchanged_count
     }
 
-    /// Entries that are to be deleted as far as it is known now.
-    pub fn deletion_count(&self) -> usize {
-        self.deletions.len()
+    /// Entries that ought to be deleted and are left to the next run, because there were too many.
+    pub fn left_count(&self) -> u64 {
+        self.left_count
     }
 
     /// An entry that only the target has.
@@ -172,7 +176,13 @@ impl Planner {
         }
         if present.kind == Kind::Unreadable {
             self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
-            actions.push(Action::Skip { path: present.path, reason: SkipReason::TargetUnreadable });
+            let reason = SkipReason::TargetUnreadable(present.reason.unwrap_or_default());
+            actions.push(Action::Skip { path: present.path, reason });
+            return;
+        }
+        if self.deletions.len() >= DELETION_COUNT_MAX {
+            self.left_count += 1;
+            self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
             return;
         }
         if self.dying.is_empty() {
@@ -188,7 +198,7 @@ impl Planner {
 
     /// An entry that only the source has.
     fn plan_missing(&mut self, offered: Offered, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
-        if let Some(reason) = not_copied(&offered.entry.kind) {
+        if let Some(reason) = not_copied(&offered) {
             self.leave_alone(offered, Some(reason), actions);
             return Ok(());
         }
@@ -205,9 +215,11 @@ impl Planner {
         walk: &mut Peekable<W>,
         actions: &mut Vec<Action>,
     ) -> Result<(), PlanFault> {
-        let reason = not_copied(&offered.entry.kind).or(match present {
+        let reason = not_copied(&offered).or_else(|| match &present {
             Present { is_excluded: true, .. } => Some(SkipReason::ExcludedHere),
-            Present { kind: Kind::Unreadable, .. } => Some(SkipReason::TargetUnreadable),
+            Present { kind: Kind::Unreadable, reason, .. } => {
+                Some(SkipReason::TargetUnreadable(reason.clone().unwrap_or_default()))
+            }
             _ => None,
         });
         if let Some(reason) = reason {
@@ -278,9 +290,10 @@ impl Planner {
         let differs = self.differs(&offered, &present);
         let is_same = match (&offered.entry.kind, &present.kind) {
             (Kind::File { len }, Kind::File { len: present_len }) => {
-                let has_another_owner = self.names.is_taken(&present);
-                let has_same_len = len == present_len && !has_another_owner;
+                let is_anothers = self.names.is_taken(&present);
+                let has_same_len = len == present_len && !is_anothers;
                 if self.options.checksum && has_same_len {
+                    self.names.take(&present);
                     return self.plan_check(offered, differs, actions);
                 }
                 has_same_len && same_time(&offered.entry.metadata, &present.metadata)
@@ -419,7 +432,7 @@ impl Planner {
         !same_time(wanted, found)
             || (!is_symlink && wanted.mode != found.mode)
             || (self.options.owners && (wanted.uid, wanted.gid) != (found.uid, found.gid))
-            || (offered.has_all_xattrs && wanted.xattrs != found.xattrs)
+            || wanted.xattrs != found.xattrs
     }
 }
 
@@ -435,10 +448,10 @@ fn same_time(one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// Why an entry of the source is not copied, if it is one that is not.
-fn not_copied(kind: &Kind) -> Option<SkipReason> {
-    match kind {
+fn not_copied(offered: &Offered) -> Option<SkipReason> {
+    match offered.entry.kind {
         Kind::Special => Some(SkipReason::Special),
-        Kind::Unreadable => Some(SkipReason::SourceUnreadable),
+        Kind::Unreadable => Some(SkipReason::SourceUnreadable(offered.reason.clone().unwrap_or_default())),
         _ => None,
     }
 }

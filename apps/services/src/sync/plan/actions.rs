@@ -13,10 +13,10 @@ pub struct Offered {
     pub entry: Entry,
     /// A file whose other names may follow as hard links.
     pub has_names: bool,
-    /// False if it has extended attributes that were too large to be listed: those of the target then stay as they are.
-    pub has_all_xattrs: bool,
     /// Left out by the source's filter: not copied, and what the target has there is not touched.
     pub is_excluded: bool,
+    /// Why it is unreadable, for people.
+    pub reason: Option<String>,
 }
 
 /// An entry as the target has it.
@@ -32,6 +32,8 @@ pub struct Present {
     pub identity: Option<FileIdentity>,
     /// Left out by the target's filter: never touched, and its content is not walked.
     pub is_excluded: bool,
+    /// Why it is unreadable, for people.
+    pub reason: Option<String>,
 }
 
 /// What is to be done at the target.
@@ -142,10 +144,10 @@ pub struct Deletion {
 pub enum SkipReason {
     /// A device, socket or pipe.
     Special,
-    /// The source could not read it.
-    SourceUnreadable,
-    /// The target could not look at what is there.
-    TargetUnreadable,
+    /// The source could not read it; what the system said.
+    SourceUnreadable(String),
+    /// The target could not look at what is there; what the system said.
+    TargetUnreadable(String),
     /// The target's filter leaves it out.
     ExcludedHere,
     /// A directory is in the way, and either nothing may be deleted or it holds something that stays.
@@ -156,8 +158,6 @@ pub enum SkipReason {
     Changing,
     /// The name is one of those that a target needs for itself.
     Reserved,
-    /// Its extended attributes are too large to be copied; all else was.
-    AttributesTooLarge,
     /// It is there, but not every attribute could be set; what the system said.
     Attributes(String),
     /// The target's disk did not take it; what the system said.
@@ -196,20 +196,19 @@ impl Action {
 }
 
 impl SkipReason {
-    /// The number on the wire, and the text that goes with it.
+    /// Its number on the wire, and the text that goes with it.
     pub(crate) fn to_wire(&self) -> (u8, &str) {
         match self {
             Self::Special => (1, ""),
-            Self::SourceUnreadable => (2, ""),
-            Self::TargetUnreadable => (3, ""),
+            Self::SourceUnreadable(text) => (2, text),
+            Self::TargetUnreadable(text) => (3, text),
             Self::ExcludedHere => (4, ""),
             Self::DirectoryInTheWay => (5, ""),
             Self::FirstNameSkipped => (6, ""),
             Self::Changing => (7, ""),
             Self::Reserved => (8, ""),
-            Self::AttributesTooLarge => (9, ""),
-            Self::Attributes(text) => (10, text),
-            Self::Refused(text) => (11, text),
+            Self::Attributes(text) => (9, text),
+            Self::Refused(text) => (10, text),
         }
     }
 
@@ -217,15 +216,14 @@ impl SkipReason {
     pub(crate) fn from_wire(number: u8, text: &str) -> Self {
         match number {
             1 => Self::Special,
-            2 => Self::SourceUnreadable,
-            3 => Self::TargetUnreadable,
+            2 => Self::SourceUnreadable(text.to_owned()),
+            3 => Self::TargetUnreadable(text.to_owned()),
             4 => Self::ExcludedHere,
             5 => Self::DirectoryInTheWay,
             6 => Self::FirstNameSkipped,
             7 => Self::Changing,
             8 => Self::Reserved,
-            9 => Self::AttributesTooLarge,
-            10 => Self::Attributes(text.to_owned()),
+            9 => Self::Attributes(text.to_owned()),
             _ => Self::Refused(text.to_owned()),
         }
     }
@@ -235,8 +233,12 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Special => "a device, socket or pipe; only files, directories and links are copied",
-            Self::SourceUnreadable => "the source could not read it",
-            Self::TargetUnreadable => "the target could not look at what it has there",
+            Self::SourceUnreadable(text) => {
+                return write!(f, "the source could not read it: {}", crate::printable(text));
+            }
+            Self::TargetUnreadable(text) => {
+                return write!(f, "the target could not look at what it has there: {}", crate::printable(text));
+            }
             Self::ExcludedHere => "the target's filter leaves it out",
             Self::DirectoryInTheWay => {
                 "the target has a directory there: it goes only with --delete, and only if it holds nothing excluded"
@@ -244,7 +246,6 @@ impl fmt::Display for SkipReason {
             Self::FirstNameSkipped => "it is another name of a file that was not copied",
             Self::Changing => "it changed each time that it was read; run again when nobody writes to it",
             Self::Reserved => "the name is one that landline keeps for itself",
-            Self::AttributesTooLarge => "copied without its extended attributes, which are too large",
             Self::Attributes(text) => return write!(f, "copied, but {}", crate::printable(text)),
             Self::Refused(text) => return write!(f, "the target did not take it: {}", crate::printable(text)),
         })

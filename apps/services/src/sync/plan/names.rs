@@ -41,12 +41,19 @@ impl Names {
     /// The target has the file, unchanged.
     pub(super) fn remember_present(&mut self, offered: &Offered, present: &Present) -> Result<(), PlanFault> {
         let Some(identity) = present.identity else { return self.remember_written(offered) };
-        let file = (identity.device, identity.inode);
+        self.take(present);
+        self.remember(offered, Name::Present((identity.device, identity.inode)))
+    }
+
+    /// The target's file belongs to an entry of the source from now on.
+    pub(super) fn take(&mut self, present: &Present) {
         // Above the bound two names of one file may go unnoticed: the trees then differ in that only.
-        if identity.link_count > 1 && self.present.len() < LINKED_FILE_COUNT_MAX {
-            self.present.insert(file);
+        if let Some(identity) = present.identity
+            && identity.link_count > 1
+            && self.present.len() < LINKED_FILE_COUNT_MAX
+        {
+            self.present.insert((identity.device, identity.inode));
         }
-        self.remember(offered, Name::Present(file))
     }
 
     /// The file is written anew.

@@ -82,7 +82,7 @@ impl Model {
             let kind = if has_names && to != *path { Kind::HardLink { to } } else { node.kind.clone() };
             let has_names = has_names && matches!(kind, Kind::File { .. });
             let entry = Entry { path: path.clone(), kind, metadata: node.metadata.clone() };
-            Offered { index: index as u64, entry, has_names, has_all_xattrs: true, is_excluded: false }
+            Offered { index: index as u64, entry, has_names, is_excluded: false, reason: None }
         };
         self.nodes.iter().enumerate().map(list).collect()
     }
@@ -100,6 +100,7 @@ impl Model {
                 ctime: (0, 0),
             }),
             is_excluded: node.is_excluded,
+            reason: None,
         };
         self.nodes.iter().map(present).collect()
     }
@@ -303,7 +304,7 @@ proptest! {
 
 fn offered(index: u64, path: &str, kind: Kind) -> Offered {
     let entry = Entry { path: TreePath::new(path.as_bytes()).unwrap(), kind, metadata: Metadata::default() };
-    Offered { index, entry, has_names: false, has_all_xattrs: true, is_excluded: false }
+    Offered { index, entry, has_names: false, is_excluded: false, reason: None }
 }
 
 fn offer_all(listing: Vec<Offered>, walk: Vec<Present>) -> Result<Vec<Action>, PlanFault> {
@@ -346,12 +347,13 @@ fn what_the_source_excludes_stays_at_the_target() {
         metadata: Metadata { mode: 0o700, ..Metadata::default() },
         identity: None,
         is_excluded: false,
+        reason: None,
     };
     let walk = vec![present("a", Kind::Directory), present("a/b", Kind::File { len: 1 })];
     assert_eq!(offer_all(vec![excluded], walk), Ok(vec![]));
     let listing = vec![offered(0, "a", Kind::Unreadable)];
     let walk = vec![present("a", Kind::Directory), present("a/b", Kind::Directory), present("a/b/c", Kind::Special)];
-    let skip = Action::Skip { path: TreePath::new(b"a").unwrap(), reason: SkipReason::SourceUnreadable };
+    let skip = Action::Skip { path: TreePath::new(b"a").unwrap(), reason: SkipReason::SourceUnreadable(String::new()) };
     assert_eq!(offer_all(listing, walk), Ok(vec![skip]));
 }
 
@@ -363,6 +365,7 @@ fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
         metadata: Metadata::default(),
         identity: None,
         is_excluded,
+        reason: None,
     };
     let walk = |is_excluded| {
         let entries = [("a", Kind::Directory), ("a/b", Kind::Directory), ("a/b/c", Kind::File { len: 0 })];
