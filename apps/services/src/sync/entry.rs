@@ -185,8 +185,11 @@ pub struct Metadata {
     /// Group, by number.
     pub gid: u32,
     /// Extended attributes, ACL among them, ordered by name; no two of one name.
-    pub xattrs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub xattrs: Vec<Xattr>,
 }
+
+/// An extended attribute: name and value.
+pub type Xattr = (Box<[u8]>, Box<[u8]>);
 
 /// Which file it is behind a name, as the system that holds it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

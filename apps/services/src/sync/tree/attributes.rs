@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::root::Directory;
 use crate::limits::XATTRS_LEN_MAX;
-use crate::sync::entry::Metadata;
+use crate::sync::entry::{Metadata, Xattr};
 
 /// What could not be set on an entry that is in place otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl fmt::Display for Warnings {
 }
 
 /// Extended attributes as [`Metadata`] has them.
-pub(super) type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
+pub(super) type Xattrs = Vec<Xattr>;
 
 /// Bytes of a list of names, and of a value, that Linux gives at most (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const XATTR_BUFFER_LEN: usize = 64 * 1024;
@@ -249,7 +249,7 @@ pub(super) fn times(metadata: &Metadata) -> Timestamps {
     }
 }
 
-fn put_xattrs(fd: BorrowedFd<'_>, wanted: &[(Box<[u8]>, Box<[u8]>)], mode: u32) -> Set {
+fn put_xattrs(fd: BorrowedFd<'_>, wanted: &[Xattr], mode: u32) -> Set {
     // A default ACL of the directory may have given some to a new file.
     let present = match read(Place::Descriptor(fd), &mut Vec::new(), &mut Vec::new()) {
         Ok(present) => present,
@@ -265,7 +265,7 @@ fn put_xattrs(fd: BorrowedFd<'_>, wanted: &[(Box<[u8]>, Box<[u8]>)], mode: u32) 
     Set { is_set: change_xattrs(fd, &present, wanted), is_changed: true }
 }
 
-fn change_xattrs(fd: BorrowedFd<'_>, present: &Xattrs, wanted: &[(Box<[u8]>, Box<[u8]>)]) -> bool {
+fn change_xattrs(fd: BorrowedFd<'_>, present: &Xattrs, wanted: &[Xattr]) -> bool {
     let mut is_set = true;
     for (name, _) in present.iter().filter(|(name, _)| wanted.iter().all(|(other, _)| other != name)) {
         is_set &= rustix::fs::fremovexattr(fd, &name[..]).is_ok();

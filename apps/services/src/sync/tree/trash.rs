@@ -62,7 +62,8 @@ impl Trash {
         Ok(Self { run: run.to_owned(), cache: DirectoryCache::new(root), last: None })
     }
 
-    /// Moves what is at `path`, with all that is in it, into the trash.
+    /// Moves what is at `path`, with all that is in it, into the trash. Caches that hold a directory of it go on writing
+    /// there until they [`forget`](DirectoryCache::forget) it.
     ///
     /// # Errors
     /// Of the system; `path` is where it was then. One is that `path` is on another file system than the root.

@@ -237,7 +237,7 @@ fn removals_take_what_they_are_named_for_only() {
 fn what_its_owner_has_closed_can_be_opened_up() {
     let fixture = Fixture::new();
     fixture.write("d/f", "");
-    fs::set_permissions(fixture.at("d/f"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(fixture.at("d/f"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::set_permissions(fixture.at("d"), fs::Permissions::from_mode(0o050)).unwrap();
     let mut cache = fixture.cache();
     make_writable(&mut cache, &path("d")).unwrap();

@@ -15,6 +15,19 @@ use super::*;
 use crate::sync::entry::{Kind, Metadata, TreePath};
 use crate::sync::filter::{Filter, Rule};
 
+/// The ends of a run hand these from thread to thread.
+#[test]
+fn what_threads_share_and_hand_over_can_be() {
+    fn is_send<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Root>();
+    is_shared::<Directory>();
+    is_shared::<Part>();
+    is_send::<Walk>();
+    is_send::<DirectoryCache>();
+    is_send::<Trash>();
+}
+
 /// A directory that is removed at the end of the test, and its root.
 struct Fixture {
     directory: tempfile::TempDir,

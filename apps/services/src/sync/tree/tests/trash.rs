@@ -105,7 +105,7 @@ fn old_runs_go_and_young_ones_and_strange_ones_stay() {
     fixture.write(&format!("{deep}/file"), "");
     fixture.write(&in_trash("file"), "");
     symlink("/", fixture.at(in_trash("link"))).unwrap();
-    fs::set_permissions(fixture.at(&deep), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(fixture.at(&deep), fs::Permissions::from_mode(0o0)).unwrap();
     fixture.write(".landline-trash/20260201T000000Z-0123456789abcdef/file", "");
     fixture.write(".landline-trash/mine/file", "");
     let prune = |now, count_max| Trash::prune(&fixture.root, time(now), TRASH_AGE_MAX, count_max).unwrap();

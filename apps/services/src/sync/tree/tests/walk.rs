@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use super::*;
 use crate::limits::WALK_OPEN_COUNT_MAX;
+use crate::sync::entry::Xattr;
 
 /// The tree by the plainest means there are.
 fn naive(at: &Path, below: &TreePath, found: &mut Vec<TreePath>) {
@@ -117,8 +118,7 @@ fn attributes_of_users_are_read_from_files_and_directories() {
     set("directory/file", "user.a", &[0, 255]);
     let pairs = |at: &str| fixture.walked(at).metadata.xattrs;
     assert_eq!(pairs("directory"), [(b"user.b"[..].into(), b"2"[..].into())]);
-    let of_file: [(Box<[u8]>, Box<[u8]>); 2] =
-        [(b"user.a"[..].into(), [0, 255][..].into()), (b"user.z"[..].into(), b""[..].into())];
+    let of_file: [Xattr; 2] = [(b"user.a"[..].into(), [0, 255][..].into()), (b"user.z"[..].into(), b""[..].into())];
     assert_eq!(pairs("directory/file"), of_file);
 }
 
@@ -235,7 +235,7 @@ fn what_may_not_be_read_is_told_as_unreadable() {
     let fixture = Fixture::new();
     fixture.write("closed/file", "");
     fixture.write("open", "");
-    fs::set_permissions(fixture.at("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(fixture.at("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     let walked: Vec<Walked> = fixture.walk().collect();
     fs::set_permissions(fixture.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(walked.len(), 3);
