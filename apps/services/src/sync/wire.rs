@@ -12,7 +12,7 @@
 //! | `0x82` | READY | the other | version u16, run (16 random bytes) |
 //! | `0x84` | LIST | source | entries, see [`entries`] |
 //! | `0x85` | LIST-END | source | count of all entries u64 |
-//! | `0x86` | WANT | target | lane u8, then for each file: index u64, offset u64, and if that is not 0 BLAKE3 of so many first bytes (32) |
+//! | `0x86` | WANT | target | lane u8, then for each file: index u64, offset u64; 0: all of it; all ones: another WANT for it follows; else: from there on, and BLAKE3 of so many first bytes (32) |
 //! | `0x87` | DATA | source | lane u8, then pieces, see [`pieces`] |
 //! | `0x88` | PLANNED | target | entries u64 and bytes of LIST messages u64 that were dealt with, both since the beginning |
 //! | `0x89` | SETTLED | target | lane u8, bytes of DATA messages of the lane dealt with since the beginning u64, then for each file: index u64, outcome u8 |
@@ -60,6 +60,8 @@ pub(crate) const KIND_AGREED: u8 = 0x8d;
 pub(crate) const KIND_FAIL: u8 = 0x8e;
 pub(crate) const KIND_SOURCE_TIMES: u8 = 0x01;
 pub(crate) const KIND_TARGET_TIMES: u8 = 0x02;
+/// The offset of a file that is to be asked for later.
+const OFFSET_HELD: u64 = u64::MAX;
 /// Set in the kinds that must be understood.
 const CRITICAL: u8 = 0x80;
 
@@ -118,8 +120,18 @@ pub(crate) enum Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Want {
     pub(crate) index: u64,
-    /// So much of it is there, with this hash.
-    pub(crate) prefix: Option<(u64, [u8; 32])>,
+    pub(crate) from: WantFrom,
+}
+
+/// From where on a file is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WantFrom {
+    /// All of it.
+    Start,
+    /// So many first bytes are there, with this hash.
+    Prefix(u64, [u8; 32]),
+    /// That follows: until then the source is to remember it.
+    Held,
 }
 
 /// Counts of a run. On the wire ten u64 in this order.
@@ -171,6 +183,14 @@ impl Totals {
             self.deleted_count,
             self.skipped_count,
         ]
+    }
+
+    /// The sums.
+    pub(crate) fn plus(self, other: &Self) -> Self {
+        let other = other.to_array();
+        let mut all = self.to_array();
+        all.iter_mut().zip(other).for_each(|(one, other)| *one += other);
+        Self::from_array(all)
     }
 
     pub(crate) fn from_array(all: [u64; 10]) -> Self {
@@ -257,8 +277,12 @@ pub(crate) fn next_want(wants: &mut Fields<'_>) -> Result<Option<Want>, Malforme
         return Ok(None);
     }
     let (index, offset) = (wants.u64()?, wants.u64()?);
-    let prefix = if offset > 0 { Some((offset, wants.array()?)) } else { None };
-    Ok(Some(Want { index, prefix }))
+    let from = match offset {
+        0 => WantFrom::Start,
+        OFFSET_HELD => WantFrom::Held,
+        offset => WantFrom::Prefix(offset, wants.array()?),
+    };
+    Ok(Some(Want { index, from }))
 }
 
 /// The next file of a SETTLED message; `None` at its end.
@@ -286,12 +310,13 @@ pub(crate) fn begin_lane(kind: u8, lane: usize, capacity: usize) -> BytesMut {
 /// Appends a file to a WANT message.
 pub(crate) fn put_want(message: &mut BytesMut, want: &Want) {
     message.put_u64(want.index);
-    match &want.prefix {
-        Some((offset, hash)) => {
+    match &want.from {
+        WantFrom::Prefix(offset, hash) => {
             message.put_u64(*offset);
             message.put_slice(hash);
         }
-        None => message.put_u64(0),
+        WantFrom::Start => message.put_u64(0),
+        WantFrom::Held => message.put_u64(OFFSET_HELD),
     }
 }
 

@@ -17,7 +17,7 @@
 //!
 //! Entries come in the order of a walk, each in a directory that was listed before; the first is the root itself.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::{Fields, Malformed, put_counted};
 use crate::limits::{FAILURE_TEXT_MAX, TREE_PATH_MAX, XATTRS_LEN_MAX};
@@ -39,7 +39,7 @@ pub(crate) const XATTR_COUNT_MAX: usize = 255;
 
 /// Appends an entry; `before` is the path of the one before it in this message. One with more extended attributes than can
 /// be counted cannot be listed: the caller checks that.
-pub(crate) fn put_entry(message: &mut BytesMut, offered: &Offered, before: Option<&TreePath>) {
+pub(crate) fn put_entry(message: &mut impl BufMut, offered: &Offered, before: Option<&TreePath>) {
     let entry = &offered.entry;
     let what = match &entry.kind {
         _ if offered.is_excluded => EXCLUDED,
@@ -161,7 +161,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-fn put_metadata(message: &mut BytesMut, metadata: &Metadata) {
+fn put_metadata(message: &mut impl BufMut, metadata: &Metadata) {
     message.put_u16(metadata.mode);
     message.put_i64(metadata.mtime_secs);
     message.put_u32(metadata.mtime_nanos);

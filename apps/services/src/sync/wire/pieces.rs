@@ -14,7 +14,7 @@
 //! gaps, from the offset asked for (or from 0 after RESTART) to END or FAILED. In a run that changes nothing the pieces of
 //! a file are only END, for one that is the same, or RESTART alone, for one that is not.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::{Fields, Malformed, put_counted};
 use crate::limits::FAILURE_TEXT_MAX;
@@ -97,14 +97,14 @@ pub(crate) fn bytes_header(index: u64, offset: u64, len: u32) -> [u8; BYTES_HEAD
     header
 }
 
-pub(crate) fn put_hole(message: &mut BytesMut, index: u64, offset: u64, len: u64) {
+pub(crate) fn put_hole(message: &mut impl BufMut, index: u64, offset: u64, len: u64) {
     message.put_u8(HOLE);
     message.put_u64(index);
     message.put_u64(offset);
     message.put_u64(len);
 }
 
-pub(crate) fn put_end(message: &mut BytesMut, index: u64, ending: &Ending) {
+pub(crate) fn put_end(message: &mut impl BufMut, index: u64, ending: &Ending) {
     message.put_u8(END);
     message.put_u64(index);
     message.put_u64(ending.len);
@@ -113,12 +113,12 @@ pub(crate) fn put_end(message: &mut BytesMut, index: u64, ending: &Ending) {
     message.put_slice(&ending.hash);
 }
 
-pub(crate) fn put_restart(message: &mut BytesMut, index: u64) {
+pub(crate) fn put_restart(message: &mut impl BufMut, index: u64) {
     message.put_u8(RESTART);
     message.put_u64(index);
 }
 
-pub(crate) fn put_failed(message: &mut BytesMut, index: u64, reason: &SkipReason) {
+pub(crate) fn put_failed(message: &mut impl BufMut, index: u64, reason: &SkipReason) {
     let (number, text) = reason.to_wire();
     message.put_u8(FAILED);
     message.put_u64(index);

@@ -7,7 +7,7 @@
 //! | 0 skipped: 1, 2 + n | why, as in [`SkipReason`]; text |
 //! | 1 directory made, 2 file written, 3 symbolic link made, 4 hard link made, 5 attributes set, 6 deleted: 8 | file: its length; deleted: how many entries; else 0 |
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::{Fields, Malformed, put_counted};
 use crate::limits::{FAILURE_TEXT_MAX, TREE_PATH_MAX};
@@ -53,7 +53,7 @@ pub(crate) enum Report {
     Changed(Change),
 }
 
-pub(crate) fn put_report(message: &mut BytesMut, report: &Report) {
+pub(crate) fn put_report(message: &mut impl BufMut, report: &Report) {
     match report {
         Report::Skipped { path, reason } => {
             let (number, text) = reason.to_wire();

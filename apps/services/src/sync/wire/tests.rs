@@ -162,7 +162,7 @@ fn the_small_messages_survive_and_are_exactly_as_long_as_their_fields() {
     assert!(matches!(decode(&messages[5]), Ok(Message::Fail(decoded)) if decoded == failure));
     assert!(matches!(decode(&encode_ready(&[9; 16])), Ok(Message::Ready { run }) if run == [9; 16]));
     let mut wants = begin_lane(KIND_WANT, 0, 0);
-    let all = [Want { index: 1, prefix: None }, Want { index: 2, prefix: Some((3, [4; 32])) }];
+    let all = [WantFrom::Start, WantFrom::Prefix(3, [4; 32]), WantFrom::Held].map(|from| Want { index: 1, from });
     all.iter().for_each(|want| put_want(&mut wants, want));
     let Ok(Message::Want { lane: 0, wants: mut fields }) = decode(&wants) else { panic!() };
     assert_eq!(std::iter::from_fn(|| next_want(&mut fields).unwrap()).collect::<Vec<_>>(), all);
