@@ -126,7 +126,8 @@ const _: () = assert!(FILE_PAYLOAD_MAX + crate::files::DATA_HEADER_LEN == FILE_M
 const _: () = assert!(FILE_NAME_MAX <= u16::MAX as usize, "name lengths have 16 bits");
 const _: () = assert!(FAILURE_TEXT_MAX <= u16::MAX as usize, "text lengths have 16 bits");
 const _: () = assert!(CHAT_NAME_MAX < CHAT_TEXT_MAX);
-const _: () = assert!(LIST_MESSAGE_LEN + 2 * TREE_PATH_MAX + XATTRS_LEN_MAX + 4096 <= SYNC_MESSAGE_MAX, "any entry fits");
+const _: () =
+    assert!(LIST_MESSAGE_LEN + 2 * TREE_PATH_MAX + XATTRS_LEN_MAX + 4096 <= SYNC_MESSAGE_MAX, "any entry fits");
 const _: () = assert!(
     LIST_WINDOW_LEN + LANE_COUNT as u64 * LANE_WINDOW_LEN < landline::limits::HIGH_WATER_LEN as u64,
     "a run leaves room on its link"

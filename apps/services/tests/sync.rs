@@ -12,9 +12,7 @@ use std::sync::Arc;
 
 use landline_services::sync::plan::SkipReason;
 use landline_services::sync::tree::Root;
-use landline_services::sync::{
-    Change, ChangeKind, Receipt, Role, Share, Summary, SyncCode, SyncFlags, SyncOptions,
-};
+use landline_services::sync::{Change, ChangeKind, Receipt, Role, Share, Summary, SyncCode, SyncFlags, SyncOptions};
 use node::{Ended, Nodes};
 use tempfile::TempDir;
 use trees::{assert_equal, manifest, write, zoo};

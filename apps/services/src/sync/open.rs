@@ -1,10 +1,10 @@
 //! How a run begins: what is asked for, what is shared with whom, and what both sides then hold to.
 
+use std::collections::VecDeque;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::collections::VecDeque;
 
 use landline::{Identity, PeerId};
 
@@ -116,14 +116,7 @@ impl Default for SyncOptions {
 impl Share {
     /// A share that peers may read, for those that this node's user knows.
     pub fn new(name: impl Into<String>, root: Arc<Root>) -> Self {
-        Self {
-            name: name.into(),
-            root,
-            is_writable: false,
-            allowed: None,
-            quota: None,
-            written: AtomicU64::new(0),
-        }
+        Self { name: name.into(), root, is_writable: false, allowed: None, quota: None, written: AtomicU64::new(0) }
     }
 
     /// Counts what a peer is about to write.
@@ -205,12 +198,7 @@ impl Terms {
 }
 
 /// The first messages of a run.
-pub(crate) fn agree(
-    shared: &Shared,
-    parties: Parties,
-    begin: Begin,
-    events: &EventSender,
-) -> Result<Terms, Trouble> {
+pub(crate) fn agree(shared: &Shared, parties: Parties, begin: Begin, events: &EventSender) -> Result<Terms, Trouble> {
     match begin {
         Begin::Initiate(request) => initiate(shared, parties, *request, events.clone()),
         Begin::Respond(shares) => respond(shared, parties, &shares, events.clone()),
@@ -247,12 +235,7 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
     })
 }
 
-fn respond(
-    shared: &Shared,
-    parties: Parties,
-    shares: &Arc<Shares>,
-    events: EventSender,
-) -> Result<Terms, Trouble> {
+fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: EventSender) -> Result<Terms, Trouble> {
     let slot = shares.begin(parties.peer)?;
     let mut messages = VecDeque::new();
     if !shared.control.take_timeout(&mut messages, HELLO_TIMEOUT)? {

@@ -113,7 +113,8 @@ impl Planner {
             return Err(PlanFault::Orphan);
         }
         let present = walk.next_if(|present| present.path == path);
-        self.present_count += u64::from(present.as_ref().is_some_and(|present| !present.is_excluded && !path.is_root()));
+        self.present_count +=
+            u64::from(present.as_ref().is_some_and(|present| !present.is_excluded && !path.is_root()));
         if self.ignored.as_ref().is_some_and(|ignored| path.is_within(ignored)) {
             self.leave_alone(offered, None, actions);
             return Ok(());
@@ -281,12 +282,7 @@ impl Planner {
     }
 
     /// Neither is a directory, and both can be copied.
-    fn plan_leaf(
-        &mut self,
-        offered: Offered,
-        present: Present,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), PlanFault> {
+    fn plan_leaf(&mut self, offered: Offered, present: Present, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
         let differs = self.differs(&offered, &present);
         let is_same = match (&offered.entry.kind, &present.kind) {
             (Kind::File { len }, Kind::File { len: present_len }) => {

@@ -22,7 +22,7 @@ use super::queue::Queue;
 use super::receipt::{LaneDigest, Receipt, digest};
 use super::run::{Shared, Trouble};
 use super::wire::reports::{Report, next_report};
-use super::wire::{self, Fields, KIND_HEARD, Message, Outcome, next_settled, next_want, WantFrom};
+use super::wire::{self, Fields, KIND_HEARD, Message, Outcome, WantFrom, next_settled, next_want};
 use crate::limits::LANE_COUNT;
 use ledger::Ledger;
 use packer::Pace;

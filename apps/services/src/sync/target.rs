@@ -29,8 +29,8 @@ use super::wire::entries::Entries;
 use super::wire::{self, KIND_PLANNED, Message, Outcome, Totals};
 use crate::limits::{LANE_COUNT, TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX};
 use act::Actor;
-pub(crate) use lane::LaneItem;
 use lane::Lane;
+pub(crate) use lane::LaneItem;
 use reports::Reports;
 
 /// What a writing thread came to.
@@ -80,12 +80,7 @@ pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
 
 type LaneThreads<'scope> = [ScopedJoinHandle<'scope, Option<LaneOutcome>>; LANE_COUNT];
 
-fn conduct(
-    shared: &Shared,
-    terms: &Terms,
-    reports: &Reports<'_>,
-    lanes: LaneThreads<'_>,
-) -> Result<Summary, Trouble> {
+fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThreads<'_>) -> Result<Summary, Trouble> {
     let mut walk = Walk::new(terms.root.clone(), terms.filter.clone());
     let flags = terms.hello.flags;
     let owners = rustix::process::geteuid().is_root();

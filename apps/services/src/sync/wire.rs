@@ -87,20 +87,47 @@ impl From<Malformed> for SyncFailure {
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
     Hello(Box<Hello>),
-    Ready { run: [u8; 16] },
+    Ready {
+        run: [u8; 16],
+    },
     List(&'a [u8]),
-    ListEnd { count: u64 },
-    Want { lane: usize, wants: Fields<'a> },
-    Data { lane: usize, pieces: Fields<'a> },
-    Planned { count: u64, len: u64 },
-    Settled { lane: usize, len: u64, outcomes: Fields<'a> },
+    ListEnd {
+        count: u64,
+    },
+    Want {
+        lane: usize,
+        wants: Fields<'a>,
+    },
+    Data {
+        lane: usize,
+        pieces: Fields<'a>,
+    },
+    Planned {
+        count: u64,
+        len: u64,
+    },
+    Settled {
+        lane: usize,
+        len: u64,
+        outcomes: Fields<'a>,
+    },
     Report(Fields<'a>),
-    Heard { len: u64 },
+    Heard {
+        len: u64,
+    },
     Result(Box<Outcome>),
-    Agreed { digest: [u8; 32] },
+    Agreed {
+        digest: [u8; 32],
+    },
     Fail(SyncFailure),
-    SourceTimes { disk_ns: u64, hash_ns: u64 },
-    TargetTimes { disk_ns: u64, hash_ns: u64 },
+    SourceTimes {
+        disk_ns: u64,
+        hash_ns: u64,
+    },
+    TargetTimes {
+        disk_ns: u64,
+        hash_ns: u64,
+    },
     /// A kind of a later version that may be skipped.
     Unknown,
 }

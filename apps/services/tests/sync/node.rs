@@ -12,7 +12,8 @@ use landline_services::sync::entry::TreePath;
 use landline_services::sync::plan::SkipReason;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
-    Change, Parties, Request, Role, Run, RunHandle, SERVICE, Share, Shares, Summary, SyncEvent, SyncFailure, SyncOptions,
+    Change, Parties, Request, Role, Run, RunHandle, SERVICE, Share, Shares, Summary, SyncEvent, SyncFailure,
+    SyncOptions,
 };
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

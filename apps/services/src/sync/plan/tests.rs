@@ -148,7 +148,8 @@ impl Model {
     fn make(&mut self, path: TreePath, kind: Kind, metadata: Metadata) {
         let parent = path.split().unwrap().0;
         assert_eq!(self.nodes[&parent].kind, Kind::Directory, "{path:?} is made in a directory that is there");
-        let is_in_the_way = |node: &Node| node.kind == Kind::Directory || node.kind == Kind::Special || node.is_excluded;
+        let is_in_the_way =
+            |node: &Node| node.kind == Kind::Directory || node.kind == Kind::Special || node.is_excluded;
         assert!(!self.nodes.get(&path).is_some_and(is_in_the_way), "{path:?} is free, or a file");
         self.touch(&parent);
         self.next_inode += 1;

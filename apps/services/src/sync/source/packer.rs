@@ -128,8 +128,8 @@ impl<'a> Packer<'a> {
         self.shared.outlet.send(message)?;
         if self.flushed_count % TIMES_MESSAGE_COUNT == 0 {
             let spent = self.shared.counters.read();
-            let [disk, hash] = [spent.source_disk, spent.source_hash]
-                .map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+            let [disk, hash] =
+                [spent.source_disk, spent.source_hash].map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
             self.shared.outlet.send(wire::encode_numbers(KIND_SOURCE_TIMES, &[disk, hash]))?;
         }
         Ok(())

@@ -22,9 +22,7 @@ use crate::sync::progress::timed;
 use crate::sync::queue::Stopped;
 use crate::sync::run::{Shared, Trouble};
 use crate::sync::tree::DirectoryCache;
-use crate::sync::wire::pieces::{
-    END_LEN, Ending, FAILED_LEN_MAX, put_end, put_failed, put_hole, put_restart,
-};
+use crate::sync::wire::pieces::{END_LEN, Ending, FAILED_LEN_MAX, put_end, put_failed, put_hole, put_restart};
 
 /// Most bytes of a HOLE or RESTART piece.
 const SMALL_PIECE_LEN_MAX: usize = 25;
@@ -197,7 +195,8 @@ impl Reader<'_> {
     ) -> Result<bool, Broken> {
         let (disk_ns, hash_ns) = (&self.shared.counters.source_disk_ns, &self.shared.counters.source_hash_ns);
         while offset < stamp.len {
-            let (hole_end, data_end) = if stamp.is_sparse { extent(file, offset, stamp.len)? } else { (offset, stamp.len) };
+            let (hole_end, data_end) =
+                if stamp.is_sparse { extent(file, offset, stamp.len)? } else { (offset, stamp.len) };
             if hole_end > offset {
                 let len = hole_end - offset;
                 self.packer.put(SMALL_PIECE_LEN_MAX, |rest| put_hole(rest, index, offset, len))?;

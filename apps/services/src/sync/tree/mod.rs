@@ -16,8 +16,8 @@ mod tests;
 mod trash;
 mod walk;
 
-pub use apply::{make_writable,
-    make_directory, make_hard_link, make_symlink, remove_directory, remove_file, set_metadata,
+pub use apply::{
+    make_directory, make_hard_link, make_symlink, make_writable, remove_directory, remove_file, set_metadata,
 };
 pub use attributes::Warnings;
 pub use names::{DirectoryCache, TRASH_DIRECTORY, is_reserved, open_file};

@@ -53,9 +53,8 @@ pub(crate) fn put_entry(message: &mut impl BufMut, offered: &Offered, before: Op
     };
     message.put_u8(what);
     let path = entry.path.as_bytes();
-    let shared_len = before.map_or(0, |before| {
-        before.as_bytes().iter().zip(path).take_while(|(one, other)| one == other).count()
-    });
+    let shared_len =
+        before.map_or(0, |before| before.as_bytes().iter().zip(path).take_while(|(one, other)| one == other).count());
     message.put_u16(u16::try_from(shared_len).unwrap_or(0));
     put_counted(message, &path[shared_len..], TREE_PATH_MAX);
     match &entry.kind {

@@ -64,7 +64,9 @@ impl<'a> Fields<'a> {
 /// Bytes behind their length (u16). What is longer than `len_max`, or than can be counted, is cut; text at a character.
 pub(crate) fn put_counted(message: &mut impl BufMut, bytes: &[u8], len_max: usize) {
     let mut len = bytes.len().min(len_max).min(usize::from(u16::MAX));
-    if len < bytes.len() && let Ok(text) = std::str::from_utf8(bytes) {
+    if len < bytes.len()
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
         while !text.is_char_boundary(len) {
             len -= 1;
         }

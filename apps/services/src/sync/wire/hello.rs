@@ -3,9 +3,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::{Fields, KIND_HELLO, Malformed, VERSION, begin, put_counted};
-use crate::limits::{
-    FILTER_RULE_COUNT_MAX, FILTER_RULE_LEN_MAX, SHARE_NAME_MAX, SYNC_MESSAGE_MAX, TREE_PATH_MAX,
-};
+use crate::limits::{FILTER_RULE_COUNT_MAX, FILTER_RULE_LEN_MAX, SHARE_NAME_MAX, SYNC_MESSAGE_MAX, TREE_PATH_MAX};
 use crate::sync::entry::TreePath;
 use crate::sync::filter::Rule;
 

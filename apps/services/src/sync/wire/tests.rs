@@ -23,17 +23,13 @@ fn hello() -> Hello {
         rate_max: Some(1_000_000),
         share: "docs".into(),
         path: path("a/b"),
-        rules: vec![
-            Rule { include: false, pattern: "*.o".into() },
-            Rule { include: true, pattern: "keep.o".into() },
-        ],
+        rules: vec![Rule { include: false, pattern: "*.o".into() }, Rule { include: true, pattern: "keep.o".into() }],
     }
 }
 
 fn entries() -> Vec<Offered> {
     let xattrs = vec![(b"user.a"[..].into(), b"1"[..].into()), (b"user.b"[..].into(), b""[..].into())];
-    let metadata =
-        Metadata { mode: 0o4755, mtime_secs: -5, mtime_nanos: 999_999_999, uid: 1, gid: u32::MAX, xattrs };
+    let metadata = Metadata { mode: 0o4755, mtime_secs: -5, mtime_nanos: 999_999_999, uid: 1, gid: u32::MAX, xattrs };
     let kinds = [
         ("", Kind::Directory, metadata.clone()),
         ("a", Kind::File { len: u64::MAX }, metadata.clone()),
