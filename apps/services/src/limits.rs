@@ -24,6 +24,8 @@ pub const SEND_BUFFER_COUNT_MAX: usize = 96;
 
 /// Messages taken from one sending file before events are looked at again: 2 MiB, about a millisecond.
 pub const PUMP_MESSAGE_COUNT: usize = 32;
+/// Messages of a sync channel that wait until the app has answered it: the first one, and a few to be generous.
+pub const SYNC_HELD_COUNT_MAX: usize = 4;
 /// Messages that may wait for room on one channel: a person cannot type so fast, a program is told to wait.
 pub const WAITING_MESSAGE_COUNT_MAX: usize = 256;
 /// Channels that one peer may have open to our services at a time.
