@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "sync/node.rs"]
+#[allow(dead_code, reason = "the two tests use different parts")]
 mod node;
 #[path = "sync/trees.rs"]
+#[allow(dead_code, reason = "the two tests use different parts")]
 mod trees;
 
 use std::fs;
@@ -300,4 +302,23 @@ fn many_files_and_large_ones_go_together() {
     write(pair.local.path(), "zzz-large", &trees::noise(20_000_000));
     let summary = pair.makes_equal(Role::Push, plain());
     assert_eq!((summary.totals.file_count, summary.totals.directory_count), (10_002, 100));
+}
+
+/// Not a test: prints how long runs take. `cargo test --release --test sync -- --ignored --nocapture measure`, with `TMPDIR`
+/// on a tmpfs.
+#[test]
+#[ignore = "a measurement"]
+fn measure() {
+    for (name, make) in [
+        ("one large", (|root| write(root, "large", &vec![7; 2 << 30])) as fn(&std::path::Path)),
+        ("20,000 of 4 KiB", |root| trees::many(root, 1000, 20, 4096)),
+        ("100,000 empty", |root| trees::many_empty(root, 100, 1000)),
+    ] {
+        let pair = Pair::new();
+        make(pair.local.path());
+        for round in ["first", "again"] {
+            let summary = pair.done(Role::Push, plain());
+            println!("{name}, {round}: {:?}\n  {:?}", summary.elapsed, summary.progress);
+        }
+    }
 }

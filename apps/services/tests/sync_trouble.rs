@@ -5,8 +5,10 @@
 #[path = "sync/hostile.rs"]
 mod hostile;
 #[path = "sync/node.rs"]
+#[allow(dead_code, reason = "the two tests use different parts")]
 mod node;
 #[path = "sync/trees.rs"]
+#[allow(dead_code, reason = "the two tests use different parts")]
 mod trees;
 
 use std::fs;

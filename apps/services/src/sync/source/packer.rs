@@ -126,7 +126,7 @@ impl<'a> Packer<'a> {
         self.used = HEADER_LEN;
         self.flushed_count += 1;
         self.shared.outlet.send(message)?;
-        if self.flushed_count % TIMES_MESSAGE_COUNT == 0 {
+        if self.flushed_count.is_multiple_of(TIMES_MESSAGE_COUNT) {
             let spent = self.shared.counters.read();
             let [disk, hash] =
                 [spent.source_disk, spent.source_hash].map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));

@@ -369,7 +369,7 @@ fn remove_tree(cache: &mut DirectoryCache, terms: &Terms, path: &TreePath) -> io
     };
     let mut directories = vec![path.clone()];
     let mut walk = Walk::new(Arc::new(terms.root.open_below(path)?), Filter::default());
-    while let Some(walked) = walk.next() {
+    for walked in walk.by_ref() {
         if walked.path.is_root() || walked.is_excluded {
             continue;
         }

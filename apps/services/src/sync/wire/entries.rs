@@ -145,7 +145,8 @@ impl<'a> Entries<'a> {
             return Err(Malformed);
         }
         let count = usize::from(fields.u8()?);
-        let (mut xattrs, mut len): (Vec<(Box<[u8]>, Box<[u8]>)>, usize) = (Vec::with_capacity(count), 0);
+        let mut metadata = Metadata { mode, mtime_secs, mtime_nanos, uid, gid, xattrs: Vec::with_capacity(count) };
+        let (xattrs, mut len) = (&mut metadata.xattrs, 0);
         for _ in 0..count {
             let name = fields.counted(XATTR_NAME_MAX)?;
             let value = fields.counted(XATTRS_LEN_MAX)?;
@@ -156,7 +157,7 @@ impl<'a> Entries<'a> {
             }
             xattrs.push((name.into(), value.into()));
         }
-        Ok(Metadata { mode, mtime_secs, mtime_nanos, uid, gid, xattrs })
+        Ok(metadata)
     }
 }
 
