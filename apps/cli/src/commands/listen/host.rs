@@ -14,8 +14,8 @@ use landline_services::sync::{Parties, Role, Shares, SyncEvent};
 use landline_services::{Line, Notice, Switchboard, printable};
 
 use super::announce::Announcing;
-use super::sharing;
 use super::guests::{Admission, Guest, Guests};
+use super::sharing;
 use crate::args::Accept;
 use crate::failure::Result;
 use crate::home::Home;

@@ -101,7 +101,8 @@ pub(super) fn shown(shares: &Shares) -> String {
 
 fn find<'a>(shares: &'a mut [Share], name: &str, flag: &str) -> Result<&'a mut Share> {
     shares.iter_mut().find(|share| share.name == name).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("{flag} names {name}, which is no share")).next("share it with --share NAME=DIR")
+        Failure::new(Exit::Usage, format!("{flag} names {name}, which is no share"))
+            .next("share it with --share NAME=DIR")
     })
 }
 

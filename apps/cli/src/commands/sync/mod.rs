@@ -42,7 +42,8 @@ pub(crate) fn run(common: &Common, args: &Sync) -> Result<()> {
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;
     let parties = Parties { identity: Arc::new(home.identity()?), peer: target.peer, is_known: true };
-    let request = Request { role: plan.role, share: plan.share.clone(), path: plan.path.clone(), local, options: options(args) };
+    let request =
+        Request { role: plan.role, share: plan.share.clone(), path: plan.path.clone(), local, options: options(args) };
     let line = board
         .start_sync(link, parties, request)
         .map_err(|error| Failure::engine(format_args!("cannot begin with {}", target.shown), &error))?;
@@ -60,7 +61,8 @@ pub(crate) fn run(common: &Common, args: &Sync) -> Result<()> {
 /// `landline verify-receipt`: whether a receipt is what its target signed.
 pub(crate) fn verify_receipt(common: &Common, path: &Path) -> Result<()> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(format_args!("cannot read {shown}"), &error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Failure::io(format_args!("cannot read {shown}"), &error))?;
     let receipt = Receipt::from_text(&text).map_err(|fault| {
         Failure::new(Exit::Failed, format!("{shown} is no receipt: {fault}")).next("give a file that --receipt wrote")
     })?;
@@ -88,9 +90,13 @@ impl Plan {
             (Place::Local(local), remote @ Place::Remote { .. }) => (Role::Push, local, remote),
             (remote @ Place::Remote { .. }, Place::Local(local)) => (Role::Pull, local, remote),
             (Place::Local(_), Place::Local(_)) => {
-                return Err(usage("both are directories of this machine").next("one has to be PEER:SHARE, as in bob:docs"));
+                return Err(
+                    usage("both are directories of this machine").next("one has to be PEER:SHARE, as in bob:docs")
+                );
             }
-            _ => return Err(usage("both are shares of peers").next("one has to be a directory here; ./NAME if need be")),
+            _ => {
+                return Err(usage("both are shares of peers").next("one has to be a directory here; ./NAME if need be"));
+            }
         };
         let Place::Remote { peer, share, path } = remote else { return Err(usage("no share of a peer is named")) };
         Ok(Self { role, local, peer, share, path })
@@ -185,7 +191,9 @@ fn conclude(
     }
     match summary.totals.skipped_count {
         0 => Ok(()),
-        count => Err(Failure::new(Exit::Skipped, format!("{count} entries were not brought into step; each is named above"))),
+        count => {
+            Err(Failure::new(Exit::Skipped, format!("{count} entries were not brought into step; each is named above")))
+        }
     }
 }
 
@@ -199,8 +207,9 @@ fn explain(peer: &str, failure: &SyncFailure) -> Failure {
     };
     let explained = Failure::new(exit, format!("the sync with {peer} ended: {failure}"));
     match failure.code {
-        SyncCode::NoSuchShare => explained
-            .next(format!("{peer} shares it with `landline listen --share NAME=DIR`, and with whom --allow or its known peers say")),
+        SyncCode::NoSuchShare => explained.next(format!(
+            "{peer} shares it with `landline listen --share NAME=DIR`, and with whom --allow or its known peers say"
+        )),
         SyncCode::ReadOnly => explained.next(format!("{peer} has to share it with `--share NAME=DIR:rw`")),
         SyncCode::NoSpace => explained.next("make room there and run it again; what arrived is kept"),
         SyncCode::Quota => explained.next(format!("{peer} sets --quota; delete something there, or ask for more")),

@@ -43,8 +43,8 @@ fn split_peer(text: &str) -> Option<(&str, &str)> {
     let colon = text.find(':')?;
     if let Some(at) = text.find('@').filter(|at| *at < colon) {
         // PEERID@IP:PORT holds colons itself.
-        let ends = text[at + 1..].match_indices(':').map(|(index, _)| at + 1 + index);
-        let end = ends.filter(|end| text[at + 1..*end].parse::<SocketAddr>().is_ok()).last()?;
+        let mut ends = text[at + 1..].match_indices(':').map(|(index, _)| at + 1 + index);
+        let end = ends.find(|end| text[at + 1..*end].parse::<SocketAddr>().is_ok())?;
         return Some((&text[..end], &text[end + 1..]));
     }
     let peer = &text[..colon];

@@ -94,7 +94,10 @@ pub(super) fn limit(before: &Progress, now: &Progress) -> Option<&'static str> {
 fn shares(before: &Progress, now: &Progress) -> [(&'static str, Duration); 5] {
     [
         ("source disk", now.source_disk.saturating_sub(before.source_disk)),
-        ("hash", now.source_hash.saturating_sub(before.source_hash).max(now.target_hash.saturating_sub(before.target_hash))),
+        (
+            "hash",
+            now.source_hash.saturating_sub(before.source_hash).max(now.target_hash.saturating_sub(before.target_hash)),
+        ),
         ("network", now.network.saturating_sub(before.network)),
         ("target disk", now.target_disk.saturating_sub(before.target_disk)),
         ("nothing", Duration::ZERO),
