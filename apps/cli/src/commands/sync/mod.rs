@@ -189,12 +189,12 @@ fn conclude(
         std::fs::write(path, summary.receipt.to_text() + "\n")
             .map_err(|error| Failure::io(format_args!("cannot write the receipt {}", path.display()), &error))?;
     }
-    match summary.totals.skipped_count {
-        0 => Ok(()),
-        count => {
-            Err(Failure::new(Exit::Skipped, format!("{count} entries were not brought into step; each is named above")))
-        }
-    }
+    let what = match summary.totals.skipped_count {
+        0 => return Ok(()),
+        1 => "1 entry was not brought into step; it is named above".to_owned(),
+        count => format!("{count} entries were not brought into step; each is named above"),
+    };
+    Err(Failure::new(Exit::Skipped, what))
 }
 
 /// What to do about it.
