@@ -1,6 +1,7 @@
 //! What is encoded decodes to the same; what is cut, too long or unordered is refused.
 
 use bytes::BufMut;
+use landline::Identity;
 use proptest::prelude::*;
 
 use super::entries::{Entries, put_entry};
@@ -10,6 +11,7 @@ use super::*;
 use crate::sync::entry::{Entry, Kind, Metadata, TreePath};
 use crate::sync::filter::Rule;
 use crate::sync::plan::{Offered, SkipReason};
+use crate::sync::receipt::{LaneDigest, Receipt, digest};
 
 fn path(text: &str) -> TreePath {
     TreePath::new(text.as_bytes()).unwrap()
@@ -170,6 +172,79 @@ fn unknown_kinds_are_skipped_or_refused_by_their_highest_bit() {
     assert!(decode(&[0x90]).is_err() && decode(&[]).is_err());
     assert!(decode(&[KIND_DATA, 2]).is_err(), "a lane that there is not");
     assert!(decode(&vec![0x7f; SYNC_MESSAGE_MAX + 1]).is_err());
+}
+
+/// The run of the example in docs/protocol.md, which shows every message: an empty directory is made equal to one with a
+/// file and a symbolic link.
+fn example() -> Vec<(&'static str, Bytes)> {
+    let attributes = |mode| Metadata { mode, mtime_secs: 1_700_000_000, uid: 1000, gid: 1000, ..Metadata::default() };
+    let link = Kind::Symlink { target: b"hello.txt"[..].into() };
+    let listed = [("", Kind::Directory, 0o755), ("hello.txt", Kind::File { len: 6 }, 0o644), ("help", link, 0o777)];
+    let offered = |(index, (at, kind, mode)): (usize, (&str, Kind, u16))| Offered {
+        index: index as u64,
+        entry: Entry { path: path(at), kind, metadata: attributes(mode) },
+        has_names: false,
+        is_excluded: false,
+        reason: None,
+    };
+    let list = encode_list(&listed.into_iter().enumerate().map(offered).collect::<Vec<_>>());
+    let ending = Ending { len: 6, mtime: (1_700_000_000, 0), hash: *blake3::hash(b"hello\n").as_bytes() };
+    let mut want = begin_lane(KIND_WANT, 0, 0);
+    put_want(&mut want, &Want { index: 1, from: WantFrom::Start });
+    let mut data = begin_lane(KIND_DATA, 0, 0);
+    data.put_slice(&bytes_header(1, 0, 6));
+    data.put_slice(b"hello\n");
+    put_end(&mut data, 1, &ending);
+    let mut settled = begin_lane(KIND_SETTLED, 0, 0);
+    settled.put_u64(charge(data.len()));
+    settled.put_u64(1);
+    settled.put_u8(Settled::Stored.to_byte());
+    let mut lanes: [LaneDigest; LANE_COUNT] = Default::default();
+    lanes[0].add(1, Settled::Stored.to_byte(), Some((ending.len, ending.hash)));
+    let receipt = example_receipt(digest(&blake3::hash(&list[1..]), 3, &lanes));
+    let Receipt { totals, time_secs, blake3: digest, signature, .. } = receipt;
+    let hello = Hello { role: Role::Push, rate_max: None, flags: SyncFlags::default(), path: path(""), ..hello() };
+    let planned = encode_numbers(KIND_PLANNED, &[3, charge(list.len())]);
+    vec![
+        ("HELLO", Hello { rules: vec![Rule { include: false, pattern: "*.o".into() }], ..hello }.encode().unwrap()),
+        ("READY", encode_ready(&receipt.run)),
+        ("LIST", list.freeze()),
+        ("LIST-END", encode_numbers(KIND_LIST_END, &[3])),
+        ("WANT", want.freeze()),
+        ("PLANNED", planned),
+        ("DATA", data.freeze()),
+        ("SETTLED", settled.freeze()),
+        ("RESULT", encode_result(&Outcome { totals, time_secs, digest, signature })),
+        ("AGREED", encode_agreed(&digest)),
+    ]
+}
+
+fn example_receipt(blake3: [u8; 32]) -> Receipt {
+    let (source, target) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+    let mut receipt = Receipt {
+        source: source.peer_id(),
+        target: target.peer_id(),
+        run: *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
+        share: "docs".into(),
+        path: TreePath::root(),
+        flags: SyncFlags::default(),
+        time_secs: 1_700_000_100,
+        totals: Totals::from_array([3, 0, 1, 6, 6, 0, 1, 1, 0, 0]),
+        blake3,
+        signature: [0; 64],
+    };
+    receipt.sign(&target);
+    receipt
+}
+
+#[test]
+fn the_example_of_the_protocol_is_what_is_spoken() {
+    let document: String = include_str!("../../../../../docs/protocol.md").split_whitespace().collect();
+    for (name, message) in example() {
+        assert!(decode(&message).is_ok(), "{name}");
+        let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(document.contains(&hex), "{name} {hex}");
+    }
 }
 
 proptest! {
