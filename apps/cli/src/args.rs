@@ -1,23 +1,28 @@
 //! The command line, as typed: what may be said, not what it means.
 
+mod sync;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use landline::PeerId;
 use landline_directory::Name;
 use landline_directory::http::Host;
 use landline_directory::limits::{ANNOUNCEMENT_COUNT_MAX, CONNECTION_COUNT_MAX, CONNECTIONS_PER_ADDRESS_MAX};
 use landline_services::files::Existing;
 
+use crate::commands::listen::sharing::{AllowArg, QuotaArg, ShareArg};
 use crate::units;
+
+pub(crate) use sync::Sync;
 
 /// Port of a directory: IANA has assigned nothing between 25010 and 25470, and Linux takes no outgoing ports there.
 pub(crate) const DIRECTORY_PORT: u16 = 25263;
 /// Port of a peer that listens; from the same free range.
 pub(crate) const PEER_PORT: u16 = 25463;
 
-/// Private wires between the programs of a LAN: chat and files, straight from peer to peer, every byte sealed.
+/// Private wires between the programs of a LAN: chat, files and folders, straight from peer to peer, every byte sealed.
 #[derive(Debug, Parser)]
 #[command(name = "landline", version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -29,9 +34,26 @@ pub(crate) struct Args {
 
 const AFTER_HELP: &str = "\
 A PEER is a name in the directory, or PEERID@IP:PORT.
-Exit codes: 0 done, 1 failed, 2 usage, 3 peer or file not found, 4 identity refused.
+Exit codes: 0 done, 1 failed, 2 usage, 3 peer or file not found, 4 identity refused,
+5 done but for what was skipped.
 
 See all of it at work, with nothing to set up: landline demo";
+
+impl Args {
+    /// The command line; wrong usage ends the process with code 2.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().get_matches();
+        Self::from_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn from_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::from_arg_matches(matches)?;
+        if let (Command::Sync(sync), Some((_, matches))) = (&mut args.command, matches.subcommand()) {
+            sync.note_order(matches);
+        }
+        Ok(args)
+    }
+}
 
 /// What every subcommand takes.
 #[derive(Debug, clap::Args)]
@@ -89,6 +111,14 @@ pub(crate) enum Command {
         /// Trust a name at first contact without asking
         #[arg(long)]
         accept_new: bool,
+    },
+    /// Make a folder equal to another, one way: from here to PEER:SHARE, or back
+    Sync(Sync),
+    /// Check a receipt that `sync --receipt` wrote
+    VerifyReceipt {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Pin a name to a PeerId
     Trust {
@@ -193,6 +223,15 @@ pub(crate) struct Listen {
     /// What to do when a file of that name is there already
     #[arg(long, value_enum, default_value = "rename")]
     pub(crate) existing: ExistingArg,
+    /// Let known peers sync DIR, as NAME: read it, or with :rw write it too; may be given several times
+    #[arg(long = "share", value_name = "NAME=DIR[:ro|:rw]", value_parser = ShareArg::parse)]
+    pub(crate) shares: Vec<ShareArg>,
+    /// Share NAME only with these: names that are pinned here, or PeerIds
+    #[arg(long = "allow", value_name = "NAME=PEER,...", value_parser = AllowArg::parse)]
+    pub(crate) allow: Vec<AllowArg>,
+    /// Take at most so many bytes for the share NAME from all peers together, as long as this runs
+    #[arg(long = "quota", value_name = "NAME=SIZE", value_parser = QuotaArg::parse)]
+    pub(crate) quotas: Vec<QuotaArg>,
 }
 
 /// Whom `listen` lets in.
@@ -250,7 +289,6 @@ const CONNECTION_COUNT_MIN: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

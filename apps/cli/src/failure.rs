@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     NotFound = 3,
     /// Somebody is not who they should be, or one of the two does not accept the other.
     Refused = 4,
+    /// It was done, but for some entries.
+    Skipped = 5,
 }
 
 /// Why a command failed.

@@ -100,6 +100,11 @@ impl KnownPeers {
         self.peers.iter().find(|(_, pinned)| **pinned == peer).map(|(name, _)| name)
     }
 
+    /// The PeerId that is pinned to this name.
+    pub(crate) fn id_of(&self, name: &Name) -> Option<PeerId> {
+        self.peers.get(name).copied()
+    }
+
     /// All PeerIds that have a name.
     pub(crate) fn ids(&self) -> HashSet<PeerId> {
         self.peers.values().copied().collect()

@@ -16,7 +16,6 @@ mod units;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command, Common};
@@ -24,7 +23,7 @@ use failure::{Failure, Result};
 
 fn main() -> ExitCode {
     // Wrong usage ends here, with code 2.
-    let args = Args::parse();
+    let args = Args::read();
     start_logging(&args.common);
     let outcome = run(&args);
     terminal::restore();
@@ -44,6 +43,8 @@ fn run(args: &Args) -> Result<()> {
         Command::Peers { json, watch: false } => commands::peers::run(common, *json),
         Command::Chat { peers, accept_new } => commands::chat::run(common, peers, *accept_new),
         Command::Send { paths, peer, accept_new } => commands::send::run(common, paths, peer, *accept_new),
+        Command::Sync(sync) => commands::sync::run(common, sync),
+        Command::VerifyReceipt { file } => commands::sync::verify_receipt(common, file),
         Command::Trust { name, peer_id } => commands::trust::trust(common, name, *peer_id),
         Command::Forget { name } => commands::trust::forget(common, name),
         Command::Demo { size, json } => demo::run(*size, *json),

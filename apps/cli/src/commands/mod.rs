@@ -6,4 +6,5 @@ pub(crate) mod id;
 pub(crate) mod listen;
 pub(crate) mod peers;
 pub(crate) mod send;
+pub(crate) mod sync;
 pub(crate) mod trust;

@@ -12,5 +12,6 @@ mod directory;
 mod harness;
 mod hostile;
 mod send;
+mod sync;
 mod terminal;
 mod watch;

@@ -8,6 +8,8 @@ use landline::{Channel, SendError};
 use crate::files::{Code, Failure, Outcome, Receiver, Sender};
 use crate::limits::PUMP_MESSAGE_COUNT;
 
+use super::syncing::Syncing;
+
 /// One channel, what waits for room on it, and its service. A line that is `finished` is ours no more once `waiting` is
 /// empty.
 pub(super) struct OpenLine {
@@ -22,6 +24,7 @@ pub(super) enum Service {
     Chat,
     Receiving(Box<Receiver>),
     Sending { sender: Option<Box<Sender>>, transfer: u32 },
+    Syncing(Syncing),
 }
 
 impl OpenLine {
@@ -81,6 +84,11 @@ impl OpenLine {
         }
         *again = true;
         None
+    }
+
+    /// The channel, for a run to have as its own.
+    pub(super) fn take_channel(&mut self) -> Option<Channel> {
+        self.channel.take()
     }
 
     // A channel that is gone already needs no end.

@@ -6,6 +6,7 @@
 //! app's own business; the switchboard only learns from them which lines are gone.
 
 mod line;
+mod syncing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -19,7 +20,9 @@ use crate::files::{
     SourceFile,
 };
 use crate::limits::{LINES_PER_LINK_MAX, WAITING_MESSAGE_COUNT_MAX};
+use crate::sync::{self, SyncEvent};
 use line::{OpenLine, Service};
+use syncing::Syncing;
 
 /// Code of a RESET for a channel whose service is not here, or of which too many are open.
 const RESET_NO_SUCH_SERVICE: u32 = 3;
@@ -34,7 +37,7 @@ pub struct Line {
 }
 
 /// What has happened on a line, for people or for the app's own decisions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// The peer opened a chat.
     ChatOpened(Line),
@@ -52,6 +55,10 @@ pub enum Notice {
     FileFailed(Line, String, Failure),
     /// A file that we sent is confirmed or has failed.
     FileSent(Line, Outcome),
+    /// The peer asks for a folder to be brought into step: [`Switchboard::answer_sync`] or [`Switchboard::refuse_sync`].
+    SyncAsked(Line),
+    /// Something has happened in a run.
+    Sync(Line, SyncEvent),
 }
 
 impl Notice {
@@ -62,6 +69,7 @@ impl Notice {
                 *line
             }
             Self::FileOffered(line, _) | Self::FileSaved(line, _) => *line,
+            Self::SyncAsked(line) | Self::Sync(line, _) => *line,
             Self::FileFailed(line, ..) | Self::FileSent(line, _) => *line,
         }
     }
@@ -83,19 +91,26 @@ pub enum SayError {
 pub struct Switchboard {
     engine: Engine,
     taking: Option<(Arc<SaveDirectory>, Existing)>,
+    syncs: bool,
     lines: BTreeMap<Line, OpenLine>,
     notices: VecDeque<Notice>,
 }
 
 impl Switchboard {
-    /// A switchboard that takes chat, and files only after [`Switchboard::take_files`].
+    /// A switchboard that takes chat, files only after [`Switchboard::take_files`], and syncs only after
+    /// [`Switchboard::take_syncs`].
     pub fn new(engine: Engine) -> Self {
-        Self { engine, taking: None, lines: BTreeMap::new(), notices: VecDeque::new() }
+        Self { engine, taking: None, syncs: false, lines: BTreeMap::new(), notices: VecDeque::new() }
     }
 
     /// Takes files from now on, into `directory`.
     pub fn take_files(&mut self, directory: Arc<SaveDirectory>, existing: Existing) {
         self.taking = Some((directory, existing));
+    }
+
+    /// Takes syncs that peers ask for from now on: each comes as [`Notice::SyncAsked`].
+    pub fn take_syncs(&mut self) {
+        self.syncs = true;
     }
 
     /// Takes note of an event. Call it with every event of the engine.
@@ -106,6 +121,12 @@ impl Switchboard {
             }
             Event::Messages(batch) => {
                 let line = Line::new(batch.link, batch.channel);
+                if let Some(syncing) = self.syncing_mut(line) {
+                    if !batch.iter_bytes().all(|message| syncing.take(message)) {
+                        self.drop_malformed(line);
+                    }
+                    return;
+                }
                 for message in batch.iter() {
                     self.handle_message(line, message);
                 }
@@ -118,6 +139,9 @@ impl Switchboard {
             }
             Event::Writable { link } => {
                 for line in self.lines_of(*link) {
+                    if let Some(syncing) = self.syncing_mut(line) {
+                        syncing.writable();
+                    }
                     self.flush(line);
                 }
             }
@@ -132,7 +156,7 @@ impl Switchboard {
 
     /// What has happened since, one thing at a time.
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
+        self.notices.pop_front().or_else(|| self.poll_syncs())
     }
 
     /// Sends the next pieces of the files that are under way, a bounded number. True if there is more to send at once;
@@ -273,8 +297,12 @@ impl Switchboard {
             (files::SERVICE, Some((directory, existing))) if !full => {
                 Service::Receiving(Box::new(Receiver::new(directory.clone(), *existing)))
             }
+            (sync::SERVICE, _) if self.syncs && !full => Service::Syncing(Syncing::Asked(Vec::new())),
             _ => return OpenLine::new(channel, Service::Chat).reset(RESET_NO_SUCH_SERVICE),
         };
+        if matches!(service, Service::Syncing(_)) {
+            self.notices.push_back(Notice::SyncAsked(line));
+        }
         if matches!(service, Service::Chat) {
             self.notices.push_back(Notice::ChatOpened(line));
         }
@@ -304,7 +332,7 @@ impl Switchboard {
                 Err(_) => false,
             },
             Service::Sending { sender: Some(sender), .. } => sender.handle_message(message).is_ok(),
-            Service::Sending { sender: None, .. } => true,
+            Service::Sending { sender: None, .. } | Service::Syncing(_) => true,
         };
         if !understood {
             self.drop_malformed(line);
@@ -332,6 +360,10 @@ impl Switchboard {
                 let failed = receiver.abandon(Failure::new(Code::Cancelled, text));
                 self.note_received(line, failed);
             }
+            Service::Syncing(syncing) => {
+                syncing.end();
+                return;
+            }
             Service::Sending { .. } => {
                 open.finish();
                 return self.remove(line, false, text);
@@ -350,6 +382,10 @@ impl Switchboard {
 
     /// Forgets a line and says what was lost with it.
     fn remove(&mut self, line: Line, declined: bool, text: &str) {
+        // A run tells of its end itself.
+        if self.syncing_mut(line).is_some_and(|syncing| syncing.end()) {
+            return;
+        }
         let Some(open) = self.lines.remove(&line) else { return };
         let failure = || Failure::new(Code::Cancelled, text);
         match open.service {
@@ -364,7 +400,7 @@ impl Switchboard {
                 let outcome = sender.outcome().cloned().unwrap_or_else(|| Err(failure()));
                 self.notices.push_back(Notice::FileSent(line, outcome));
             }
-            Service::Sending { sender: None, .. } => {}
+            Service::Sending { sender: None, .. } | Service::Syncing(_) => {}
         }
     }
 

@@ -27,7 +27,7 @@ impl Announcing {
         let plan = AnnouncerPlan {
             name: name.clone(),
             addresses,
-            services: vec!["chat".to_owned(), "files".to_owned()],
+            services: vec!["chat".to_owned(), "files".to_owned(), "sync".to_owned()],
             lease: LEASE_DEFAULT,
             last_sequence: home.read("sequence").unwrap_or_default().trim().parse().unwrap_or(0),
         };

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
-use landline::{Event, Goodbye, LinkId};
+use landline::{Event, Goodbye, Identity, LinkId};
 use landline_directory::Name;
 use landline_services::files::{Existing, SaveDirectory};
+use landline_services::sync::{Parties, Role, Shares, SyncEvent};
 use landline_services::{Line, Notice, Switchboard, printable};
 
 use super::announce::Announcing;
 use super::guests::{Admission, Guest, Guests};
+use super::sharing;
 use crate::args::Accept;
 use crate::failure::Result;
 use crate::home::Home;
@@ -24,6 +26,8 @@ use crate::units;
 
 /// How often the file of known peers is looked at for changes.
 const KNOWN_LOOK: Duration = Duration::from_secs(1);
+/// How often runs are asked for their news while there are some.
+const SYNC_LOOK: Duration = Duration::from_millis(50);
 
 /// Everything about a listening node.
 pub(super) struct Host {
@@ -39,6 +43,7 @@ pub(super) struct Host {
     /// Whom typed lines go to.
     answer_to: Option<Line>,
     is_stopping: bool,
+    sharing: Option<(Arc<Identity>, Arc<Shares>)>,
 }
 
 impl Host {
@@ -56,11 +61,18 @@ impl Host {
             chats: BTreeSet::new(),
             answer_to: None,
             is_stopping: false,
+            sharing: None,
         }
     }
 
     pub(super) fn take_files(&mut self, directory: Arc<SaveDirectory>, existing: Existing) {
         self.board.take_files(directory, existing);
+    }
+
+    /// Answers peers that ask for a sync, with these.
+    pub(super) fn share(&mut self, identity: Arc<Identity>, shares: Arc<Shares>) {
+        self.board.take_syncs();
+        self.sharing = Some((identity, shares));
     }
 
     /// Says who and where we are.
@@ -75,7 +87,13 @@ impl Host {
         self.screen.note(&format!("  reached as   {peer_id}@{reach}"))?;
         self.screen.note(&format!("  fingerprint  {}", peer_id.fingerprint()))?;
         self.screen.note(&format!("  lets in      {accept}"))?;
-        Ok(self.screen.note(&format!("  saves to     {}", save_to.display()))?)
+        self.screen.note(&format!("  saves to     {}", save_to.display()))?;
+        match &self.sharing {
+            Some((_, shares)) if shares.iter().next().is_some() => {
+                Ok(self.screen.note(&format!("  shares       {}", sharing::shown(shares)))?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs until it is asked to end; then finishes what is under way.
@@ -94,8 +112,9 @@ impl Host {
                 recv(announcing.lines) -> line => if let Ok(line) = line { self.screen.note(&line)? },
                 recv(lines) -> input => self.handle_input(input.unwrap_or(Input::End))?,
                 recv(signals) -> _ => self.is_stopping = true,
-                default(next_look.saturating_duration_since(Instant::now())) => {}
+                default(self.patience(next_look)) => {}
             }
+            self.handle_notices()?;
             if Instant::now() >= next_look {
                 next_look = Instant::now() + KNOWN_LOOK;
                 self.reload_known()?;
@@ -107,13 +126,16 @@ impl Host {
 
     /// Waits for the files that are under way, then says goodbye to everybody.
     fn finish(mut self, signals: &Receiver<()>) -> Result<()> {
-        let count = self.board.receiving().count();
+        let count = self.board.receiving().count() + self.board.syncing().count();
         if count > 0 {
-            self.screen.note(&format!("finishing {count} file(s); Ctrl-C again ends at once"))?;
+            self.screen.note(&format!("finishing {count} transfer(s); Ctrl-C again ends at once"))?;
         }
-        while self.board.receiving().next().is_some() {
-            let event = self.node.events.recv().map_err(|_| stopped())?;
-            self.handle_event(&event)?;
+        while self.board.receiving().next().is_some() || self.board.syncing().next().is_some() {
+            select! {
+                recv(self.node.events) -> event => self.handle_event(&event.map_err(|_| stopped())?)?,
+                recv(signals) -> _ => break,
+                default(SYNC_LOOK) => self.handle_notices()?,
+            }
         }
         let links = self.guests.links();
         let problems = self.node.finish(&mut self.board, &links, signals)?;
@@ -130,9 +152,7 @@ impl Host {
             let is_let_in = self.accept != Accept::Ask || self.known.name_of(*peer).is_some();
             self.guests.arrive(*link, *peer, is_let_in);
         }
-        while let Some(notice) = self.board.poll_notice() {
-            self.handle_notice(notice)?;
-        }
+        self.handle_notices()?;
         if let Event::LinkDown { link, reason, .. } = event {
             tracing::info!(?link, %reason, "link down");
             let shown = self.guests.shown(*link, &self.known);
@@ -143,10 +163,27 @@ impl Host {
         Ok(())
     }
 
+    fn handle_notices(&mut self) -> Result<()> {
+        while let Some(notice) = self.board.poll_notice() {
+            self.handle_notice(notice)?;
+        }
+        Ok(())
+    }
+
+    /// How long to wait for something to happen: runs have threads of their own, whose news come without an event.
+    fn patience(&self, next_look: Instant) -> Duration {
+        let left = next_look.saturating_duration_since(Instant::now());
+        if self.board.syncing().next().is_some() { left.min(SYNC_LOOK) } else { left }
+    }
+
     fn handle_notice(&mut self, notice: Notice) -> Result<()> {
         let line = notice.line();
         if let Notice::ChatName(_, claim) = &notice {
             self.note_claim(line.link, claim)?;
+        }
+        // The link of a run that has ended may be gone already.
+        if let Notice::Sync(_, event) = &notice {
+            return self.show_sync(line, event);
         }
         match self.guests.get(line.link).map(|guest| &guest.admission) {
             Some(Admission::In) => self.show(notice),
@@ -194,9 +231,43 @@ impl Host {
             Notice::FileFailed(_, name, failure) => {
                 self.screen.note(&format!("not saved: {} from {shown}: {failure}", printable(&name)))?;
             }
-            Notice::FileSent(..) => {}
+            Notice::SyncAsked(line) => self.answer_sync(line),
+            Notice::FileSent(..) | Notice::Sync(..) => {}
         }
         Ok(())
+    }
+
+    fn answer_sync(&mut self, line: Line) {
+        let peer = self.guests.get(line.link).map(|guest| guest.peer);
+        let (Some(peer), Some((identity, shares)), false) = (peer, &self.sharing, self.is_stopping) else {
+            return self.board.refuse_sync(line);
+        };
+        let is_known = self.known.name_of(peer).is_some();
+        let parties = Parties { identity: identity.clone(), peer, is_known };
+        if let Err(error) = self.board.answer_sync(line, parties, shares.clone()) {
+            tracing::warn!(link = ?line.link, %error, "a sync was not answered");
+            self.board.refuse_sync(line);
+        }
+    }
+
+    fn show_sync(&mut self, line: Line, event: &SyncEvent) -> Result<()> {
+        let shown = self.guests.shown(line.link, &self.known);
+        let note = match event {
+            SyncEvent::Started { role, share, path, is_dry_run, .. } => {
+                let verb = if *role == Role::Push { "writes" } else { "reads" };
+                let dry = if *is_dry_run { " (dry run)" } else { "" };
+                let path = if path.is_root() { String::new() } else { format!("/{path}") };
+                format!("{shown} {verb} {}{path}{dry}", printable(share))
+            }
+            SyncEvent::Done(summary) => {
+                let (totals, time) = (&summary.totals, units::time(summary.elapsed));
+                let (files, size) = (totals.file_count, units::size(totals.sent_len));
+                format!("sync with {shown} done: {files} file(s), {size}, {} deleted, {time}", totals.deleted_count)
+            }
+            SyncEvent::Failed(failure) => format!("sync with {shown} ended: {failure}"),
+            SyncEvent::Changed(_) | SyncEvent::Skipped { .. } => return Ok(()),
+        };
+        Ok(self.screen.note(&note)?)
     }
 
     /// What a peer that was not let in wants.
@@ -204,6 +275,7 @@ impl Host {
         match notice {
             Notice::ChatOpened(line) => self.board.decline_chat(*line),
             Notice::FileOffered(line, _) => self.board.refuse_file(*line, "the receiver does not know you"),
+            Notice::SyncAsked(line) => self.board.refuse_sync(*line),
             _ => {}
         }
     }

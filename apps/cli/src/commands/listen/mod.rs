@@ -1,10 +1,12 @@
-//! `landline listen`: be reachable, show chat and answer it, take files.
+//! `landline listen`: be reachable, show chat and answer it, take files, share folders.
 
 mod announce;
 mod guests;
 mod host;
+pub(crate) mod sharing;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use landline::{Config, Error};
 use landline_directory::{Addresses, interface_ips};
@@ -28,11 +30,13 @@ pub(crate) fn run(common: &Common, args: &Listen) -> Result<()> {
     let signals = signals::watch()?;
     let accept = accept(args.accept)?;
     let home = Home::open(common.home.as_deref())?;
-    let identity = home.identity()?;
+    // The second one signs the receipts of what is received.
+    let (identity, host_identity) = (home.identity()?, home.identity()?);
     let known = KnownPeers::load(&home)?;
     let saving = format!("cannot save files to {}", args.save_to.display());
     let directory = SaveDirectory::open(&args.save_to)
         .map_err(|error| Failure::io(saving, &error).next("make that directory, or name another with --save-to DIR"))?;
+    let shares = sharing::shares(args, &known)?;
     let client = peer::client(common)?;
     let allowed_peers = (accept == Accept::Known).then(|| known.ids());
     let node = Node::start(identity, Config { allowed_peers, ..Config::default() })?;
@@ -41,6 +45,7 @@ pub(crate) fn run(common: &Common, args: &Listen) -> Result<()> {
     let announcing = Announcing::start(client, &home, &args.name, addresses)?;
     let mut host = Host::new(node, home, known, accept, args.name.clone());
     host.take_files(directory, args.existing.into());
+    host.share(Arc::new(host_identity), shares);
     host.greet(address, &reach(address), &args.save_to)?;
     host.run(announcing, &signals)
 }

@@ -1,0 +1,35 @@
+//! Folders in step: one directory tree made equal to another over a channel of a link, one way.
+//!
+//! The source walks its tree and lists it as it goes; the target walks its own in the same order, merges the two, asks for
+//! what differs and puts it in place file by file, never under a final name before it is whole and checked. A run has
+//! threads of its own: nothing here is called by a reactor.
+//!
+//! An app begins a run with [`Run::initiate`], or answers a channel with the service name [`SERVICE`] by [`Run::respond`],
+//! feeds its [`RunHandle`] and takes its [`SyncEvent`]s.
+
+mod content;
+pub mod entry;
+mod failure;
+pub mod filter;
+mod open;
+mod outlet;
+pub mod plan;
+mod progress;
+mod queue;
+mod receipt;
+mod run;
+mod source;
+mod target;
+pub mod tree;
+pub mod wire;
+
+pub use failure::{SyncCode, SyncFailure};
+pub use open::{Parties, Request, Share, Shares, SyncOptions};
+pub use progress::{Counters, Progress, Summary, SyncEvent};
+pub use receipt::{RECEIPT_DOMAIN, Receipt, ReceiptFault};
+pub use run::{Run, RunHandle};
+pub use wire::reports::{Change, ChangeKind};
+pub use wire::{Role, SyncFlags, Totals};
+
+/// Service name of sync channels.
+pub const SERVICE: &str = "landline.sync/1";

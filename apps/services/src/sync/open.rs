@@ -1,0 +1,289 @@
+//! How a run begins: what is asked for, what is shared with whom, and what both sides then hold to.
+
+use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use landline::{Identity, PeerId};
+
+use super::entry::TreePath;
+use super::failure::{SyncCode, SyncFailure};
+use super::filter::{Filter, Rule};
+use super::queue::lock;
+use super::run::{EventSender, Shared, Trouble};
+use super::tree::Root;
+use super::wire::{self, Hello, Message, Role, SyncFlags};
+use crate::limits::{HELLO_TIMEOUT, RUNS_PER_PEER_MAX};
+
+/// Who the two sides are.
+#[derive(Clone, Debug)]
+pub struct Parties {
+    /// This node: the target signs the receipt.
+    pub identity: Arc<Identity>,
+    /// The other, as the link proved it.
+    pub peer: PeerId,
+    /// Whether the other is a peer that this node's user knows; shares without a list are for these.
+    pub is_known: bool,
+}
+
+/// What the side that starts a run wants.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which side it is.
+    pub role: Role,
+    /// The share of the other side.
+    pub share: String,
+    /// The directory in it.
+    pub path: TreePath,
+    /// The tree of this side.
+    pub local: Arc<Root>,
+    /// How.
+    pub options: SyncOptions,
+}
+
+/// How a run is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncOptions {
+    /// What is asked for, yes or no.
+    pub flags: SyncFlags,
+    /// Most of the target's entries that may be deleted, in percent.
+    pub max_delete_percent: u8,
+    /// Most bytes a second.
+    pub rate_max: Option<u64>,
+    /// What is left out, on both sides.
+    pub rules: Vec<Rule>,
+}
+
+/// A directory that others may read or write.
+#[derive(Debug)]
+pub struct Share {
+    /// What peers call it: 1 to 64 bytes.
+    pub name: String,
+    /// The directory.
+    pub root: Arc<Root>,
+    /// Whether peers may write.
+    pub is_writable: bool,
+    /// Who may; `None`: every peer that this node's user knows.
+    pub allowed: Option<HashSet<PeerId>>,
+    /// Bytes that peers may write while this process lives, in all.
+    pub quota: Option<u64>,
+    /// What they have written.
+    pub written: AtomicU64,
+}
+
+/// What a node shares. At most [`RUNS_PER_PEER_MAX`] runs of each peer are answered at a time.
+#[derive(Debug, Default)]
+pub struct Shares {
+    shares: Vec<Arc<Share>>,
+    active: Mutex<BTreeMap<PeerId, usize>>,
+}
+
+/// How the run is begun.
+pub(crate) enum Begin {
+    Initiate(Box<Request>),
+    Respond(Arc<Shares>),
+}
+
+/// What both sides hold to.
+pub(crate) struct Terms {
+    pub(crate) hello: Hello,
+    pub(crate) run: [u8; 16],
+    pub(crate) is_initiator: bool,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) peer: PeerId,
+    pub(crate) root: Arc<Root>,
+    pub(crate) filter: Filter,
+    pub(crate) events: EventSender,
+    /// Whose quota counts.
+    pub(crate) share: Option<Arc<Share>>,
+    _slot: Option<Slot>,
+}
+
+/// One of the runs that a peer may have at a time.
+struct Slot {
+    shares: Arc<Shares>,
+    peer: PeerId,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        Self { flags: SyncFlags::default(), max_delete_percent: 50, rate_max: None, rules: Vec::new() }
+    }
+}
+
+impl Share {
+    /// A share that peers may read, for those that this node's user knows.
+    pub fn new(name: impl Into<String>, root: Arc<Root>) -> Self {
+        Self { name: name.into(), root, is_writable: false, allowed: None, quota: None, written: AtomicU64::new(0) }
+    }
+
+    /// Counts what a peer is about to write.
+    pub(crate) fn charge(&self, len: u64) -> Result<(), SyncFailure> {
+        let Some(quota) = self.quota else { return Ok(()) };
+        let before = self.written.fetch_add(len, Ordering::Relaxed);
+        if before.saturating_add(len) <= quota {
+            return Ok(());
+        }
+        self.written.fetch_sub(len, Ordering::Relaxed);
+        Err(SyncFailure::new(SyncCode::Quota, format!("{quota} bytes")))
+    }
+
+    fn is_for(&self, parties: &Parties) -> bool {
+        self.allowed.as_ref().map_or(parties.is_known, |allowed| allowed.contains(&parties.peer))
+    }
+}
+
+impl Shares {
+    /// Shares these; the first of a name counts.
+    pub fn new(shares: impl IntoIterator<Item = Share>) -> Arc<Self> {
+        Arc::new(Self { shares: shares.into_iter().map(Arc::new).collect(), active: Mutex::default() })
+    }
+
+    /// What is shared.
+    pub fn iter(&self) -> impl Iterator<Item = &Share> {
+        self.shares.iter().map(|share| &**share)
+    }
+
+    fn begin(self: &Arc<Self>, peer: PeerId) -> Result<Slot, SyncFailure> {
+        let mut active = lock(&self.active);
+        let count = active.entry(peer).or_default();
+        if *count >= RUNS_PER_PEER_MAX {
+            return Err(SyncFailure::new(SyncCode::Busy, format!("{RUNS_PER_PEER_MAX} at a time")));
+        }
+        *count += 1;
+        Ok(Slot { shares: self.clone(), peer })
+    }
+
+    /// The share that is asked for, if it may be used so. Who may not use it hears what they would hear if there were none.
+    fn find(&self, parties: &Parties, hello: &Hello) -> Result<Arc<Share>, SyncFailure> {
+        let share = self.shares.iter().find(|share| share.name == hello.share && share.is_for(parties));
+        let share = share.ok_or_else(|| SyncFailure::new(SyncCode::NoSuchShare, &hello.share))?;
+        if hello.role == Role::Push && !share.is_writable {
+            return Err(SyncFailure::new(SyncCode::ReadOnly, &hello.share));
+        }
+        Ok(share.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut active = lock(&self.shares.active);
+        if let Some(count) = active.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                active.remove(&self.peer);
+            }
+        }
+    }
+}
+
+impl Terms {
+    /// Whether this side is the source.
+    pub(crate) fn is_source(&self) -> bool {
+        (self.hello.role == Role::Push) == self.is_initiator
+    }
+
+    /// Source and target.
+    pub(crate) fn ends(&self) -> (PeerId, PeerId) {
+        let (here, there) = (self.identity.peer_id(), self.peer);
+        if self.is_source() { (here, there) } else { (there, here) }
+    }
+
+    /// Counts what the peer is about to have written, where that has a bound.
+    pub(crate) fn charge(&self, len: u64) -> Result<(), SyncFailure> {
+        self.share.as_ref().map_or(Ok(()), |share| share.charge(len))
+    }
+}
+
+/// The first messages of a run.
+pub(crate) fn agree(shared: &Shared, parties: Parties, begin: Begin, events: &EventSender) -> Result<Terms, Trouble> {
+    match begin {
+        Begin::Initiate(request) => initiate(shared, parties, *request, events.clone()),
+        Begin::Respond(shares) => respond(shared, parties, &shares, events.clone()),
+    }
+}
+
+fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSender) -> Result<Terms, Trouble> {
+    let Request { role, share, path, local, options } = request;
+    let filter = filter(&options.rules)?;
+    let SyncOptions { flags, max_delete_percent, rate_max, rules } = options;
+    let max_delete_percent = max_delete_percent.min(100);
+    let hello = Hello { role, flags, max_delete_percent, rate_max, share, path, rules };
+    let message = hello.encode().ok_or_else(|| SyncFailure::new(SyncCode::BadFilter, "too many rules"))?;
+    shared.outlet.send(message)?;
+    // Answers may take as long as a person needs to allow them; the link says when nobody is there any more.
+    let mut messages = VecDeque::new();
+    shared.control.take(&mut messages)?;
+    let Some(answer) = messages.pop_front() else { return Err(Trouble::Stopped) };
+    let Message::Ready { run } = wire::decode(&answer)? else {
+        return Err(SyncFailure::protocol("the first message was no answer").into());
+    };
+    put_back(shared, messages);
+    Ok(Terms {
+        hello,
+        run,
+        is_initiator: true,
+        identity: parties.identity,
+        peer: parties.peer,
+        root: local,
+        filter,
+        events,
+        share: None,
+        _slot: None,
+    })
+}
+
+fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: EventSender) -> Result<Terms, Trouble> {
+    let slot = shares.begin(parties.peer)?;
+    let mut messages = VecDeque::new();
+    if !shared.control.take_timeout(&mut messages, HELLO_TIMEOUT)? {
+        return Err(SyncFailure::protocol("nothing was asked for").into());
+    }
+    let Some(first) = messages.pop_front() else { return Err(Trouble::Stopped) };
+    let Message::Hello(hello) = wire::decode(&first)? else {
+        return Err(SyncFailure::protocol("the first message asked for nothing").into());
+    };
+    put_back(shared, messages);
+    let share = shares.find(&parties, &hello)?;
+    let filter = filter(&hello.rules)?;
+    let root = open_root(&share, &hello)
+        .map_err(|error| SyncFailure::new(SyncCode::NoSuchPath, format!("{}: {error}", hello.path)))?;
+    let mut run = [0; 16];
+    getrandom::fill(&mut run).map_err(|error| SyncFailure::new(SyncCode::Storage, error.to_string()))?;
+    shared.outlet.send(wire::encode_ready(&run))?;
+    Ok(Terms {
+        hello: *hello,
+        run,
+        is_initiator: false,
+        identity: parties.identity,
+        peer: parties.peer,
+        root: Arc::new(root),
+        filter,
+        events,
+        share: Some(share),
+        _slot: Some(slot),
+    })
+}
+
+/// Messages that came right behind the first one.
+fn put_back(shared: &Shared, messages: VecDeque<bytes::Bytes>) {
+    // There is room: their charge was not released.
+    messages.into_iter().for_each(|message| {
+        let _ = shared.control.push(message, 0);
+    });
+}
+
+/// The directory that is asked for. A push makes it, unless nothing is to be changed.
+fn open_root(share: &Share, hello: &Hello) -> io::Result<Root> {
+    if hello.role == Role::Push && !hello.flags.dry_run {
+        share.root.create_below(&hello.path)
+    } else {
+        share.root.open_below(&hello.path)
+    }
+}
+
+fn filter(rules: &[Rule]) -> Result<Filter, SyncFailure> {
+    Filter::new(rules).map_err(|fault| SyncFailure::new(SyncCode::BadFilter, fault.to_string()))
+}

@@ -1,0 +1,197 @@
+//! DATA messages of one lane, filled piece by piece: small files many to a message, large ones many messages.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::ledger::{Ledger, Sent};
+use crate::limits::{LANE_WINDOW_LEN, SYNC_MESSAGE_MAX};
+use crate::sync::progress::{add, add_time};
+use crate::sync::queue::{Stopped, lock};
+use crate::sync::run::Shared;
+use crate::sync::wire::pieces::{BYTES_HEADER_LEN, bytes_header};
+use crate::sync::wire::{self, KIND_DATA, KIND_SOURCE_TIMES};
+
+/// Buffers of one lane that go round: as many as there can be messages under way, and the one in hand.
+const BUFFER_COUNT_MAX: usize = LANE_WINDOW_LEN as usize / SYNC_MESSAGE_MAX + 1;
+/// Bytes of a DATA message before its pieces.
+const HEADER_LEN: usize = 2;
+/// A piece of a file with fewer bytes is not worth its header, unless it is all that is left.
+const BYTES_LEN_MIN: usize = 1024;
+/// Messages after which the other side hears how much time went where.
+const TIMES_MESSAGE_COUNT: u64 = 256;
+
+/// The message in hand. `HEADER_LEN <= used <= buffer.len() == SYNC_MESSAGE_MAX`.
+pub(super) struct Packer<'a> {
+    shared: &'a Shared,
+    ledger: &'a Ledger,
+    lane: usize,
+    buffer: BytesMut,
+    used: usize,
+    /// Files that are sent whole, or given up, with the message in hand.
+    sent: Vec<(u64, Sent)>,
+    buffers: BufferRing,
+    pace: &'a Pace,
+    flushed_count: u64,
+}
+
+/// A point to come back to as long as nothing has been sent since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    flushed_count: u64,
+    used: usize,
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(shared: &'a Shared, ledger: &'a Ledger, lane: usize, pace: &'a Pace) -> Self {
+        let mut buffers = BufferRing::default();
+        let buffer = buffers.take();
+        Self { shared, ledger, lane, buffer, used: HEADER_LEN, sent: Vec::new(), buffers, pace, flushed_count: 0 }
+    }
+
+    /// Where the message in hand is now.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { flushed_count: self.flushed_count, used: self.used }
+    }
+
+    /// Takes back what was put since `mark`; false if some of it has been sent.
+    pub(super) fn roll_back(&mut self, mark: Mark) -> bool {
+        let can = mark.flushed_count == self.flushed_count;
+        if can {
+            self.used = mark.used;
+        }
+        can
+    }
+
+    /// Appends a piece of at most `len_max` bytes that `write` puts.
+    pub(super) fn put(&mut self, len_max: usize, write: impl FnOnce(&mut &mut [u8])) -> Result<(), Stopped> {
+        if self.room() < len_max {
+            self.flush()?;
+        }
+        let mut rest = &mut self.buffer[self.used..];
+        write(&mut rest);
+        self.used = SYNC_MESSAGE_MAX - rest.len();
+        Ok(())
+    }
+
+    /// Appends a BYTES piece of at most `left` bytes from `offset` on that `read` reads into the message itself. Gives the
+    /// bytes; none at the end of the file.
+    pub(super) fn put_bytes(
+        &mut self,
+        index: u64,
+        offset: u64,
+        left: u64,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<io::Result<&[u8]>, Stopped> {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if self.room() < BYTES_HEADER_LEN + left.min(BYTES_LEN_MIN) {
+            self.flush()?;
+        }
+        let start = self.used + BYTES_HEADER_LEN;
+        let len = left.min(SYNC_MESSAGE_MAX - start);
+        let len = match read(&mut self.buffer[start..start + len]) {
+            Ok(len) => len,
+            Err(error) => return Ok(Err(error)),
+        };
+        if len > 0 {
+            let header = bytes_header(index, offset, u32::try_from(len).unwrap_or(u32::MAX));
+            self.buffer[self.used..start].copy_from_slice(&header);
+            self.used = start + len;
+            add(&self.shared.counters.content_len, len as u64);
+        }
+        Ok(Ok(&self.buffer[start..start + len]))
+    }
+
+    /// The file's last piece is in hand.
+    pub(super) fn finish(&mut self, index: u64, sent: Sent) {
+        self.sent.push((index, sent));
+    }
+
+    /// Sends what is in hand, waiting for room.
+    pub(super) fn flush(&mut self) -> Result<(), Stopped> {
+        if self.used == HEADER_LEN {
+            return Ok(());
+        }
+        let waited = self.shared.data[self.lane].enter(wire::charge(self.used))?;
+        add_time(&self.shared.counters.network_ns, waited);
+        self.pace.wait(self.used, self.shared)?;
+        self.ledger.send(&mut self.sent);
+        let mut buffer = std::mem::replace(&mut self.buffer, self.buffers.take());
+        buffer[0] = KIND_DATA;
+        buffer[1] = u8::try_from(self.lane).unwrap_or(u8::MAX);
+        let message = self.buffers.lend(buffer, self.used);
+        self.used = HEADER_LEN;
+        self.flushed_count += 1;
+        self.shared.outlet.send(message)?;
+        if self.flushed_count.is_multiple_of(TIMES_MESSAGE_COUNT) {
+            let spent = self.shared.counters.read();
+            let [disk, hash] =
+                [spent.source_disk, spent.source_hash].map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+            self.shared.outlet.send(wire::encode_numbers(KIND_SOURCE_TIMES, &[disk, hash]))?;
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        SYNC_MESSAGE_MAX - self.used
+    }
+}
+
+/// Keeps all lanes together to a rate, if there is one.
+pub(super) struct Pace {
+    rate_max: Option<u64>,
+    /// When what was sent so far has had its time.
+    free_at: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(rate_max: Option<u64>) -> Self {
+        Self { rate_max, free_at: Mutex::new(Instant::now()) }
+    }
+
+    fn wait(&self, len: usize, shared: &Shared) -> Result<(), Stopped> {
+        let Some(rate) = self.rate_max else { return Ok(()) };
+        let now = Instant::now();
+        let pause = {
+            let mut free_at = lock(&self.free_at);
+            let begin = free_at.max(now);
+            let nanos = u128::from(len as u64) * 1_000_000_000 / u128::from(rate.max(1));
+            *free_at = begin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            begin - now
+        };
+        shared.outlet.rest(pause)
+    }
+}
+
+/// Buffers of one message each, used again in turn once the engine has let go of them. A buffer is zeroed once, when it is
+/// made.
+#[derive(Debug, Default)]
+struct BufferRing {
+    lent: VecDeque<Bytes>,
+}
+
+impl BufferRing {
+    fn take(&mut self) -> BytesMut {
+        if let Some(oldest) = self.lent.pop_front() {
+            match oldest.try_into_mut() {
+                Ok(buffer) => return buffer,
+                Err(in_use) => self.lent.push_front(in_use),
+            }
+        }
+        let mut buffer = BytesMut::with_capacity(SYNC_MESSAGE_MAX);
+        buffer.put_bytes(0, SYNC_MESSAGE_MAX);
+        buffer
+    }
+
+    fn lend(&mut self, buffer: BytesMut, len: usize) -> Bytes {
+        let whole = buffer.freeze();
+        let message = whole.slice(..len);
+        if self.lent.len() < BUFFER_COUNT_MAX {
+            self.lent.push_back(whole);
+        }
+        message
+    }
+}

@@ -1,0 +1,250 @@
+//! The target of a run: merges what the source lists with its own tree, asks for what differs, and puts it in place.
+//!
+//! Three threads: this one plans and does all but content ([`act`]); two write, one for each lane ([`lane`]). What can only
+//! be done when nothing moves any more is kept in [`late`]. The other side hears by [`reports`].
+
+mod act;
+mod lane;
+mod late;
+mod open_file;
+mod reports;
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::entry::Kind;
+use super::failure::{SyncCode, SyncFailure};
+use super::open::Terms;
+use super::plan::{PlanOptions, Planner, Present};
+use super::progress::{Summary, timed};
+use super::receipt::{LaneDigest, Receipt, digest};
+use super::run::{Shared, Trouble};
+use super::tree::{DirectoryCache, Trash, Walk, Walked, is_reserved, sweep};
+use super::wire::entries::Entries;
+use super::wire::{self, KIND_PLANNED, Message, Outcome, Totals};
+use crate::limits::{LANE_COUNT, TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX};
+use act::Actor;
+use lane::Lane;
+pub(crate) use lane::LaneItem;
+use reports::Reports;
+
+/// What a writing thread came to.
+pub(crate) struct LaneOutcome {
+    digest: LaneDigest,
+    totals: Totals,
+}
+
+/// A walk of the target's tree as the planner wants it.
+struct Presents<'a> {
+    walk: &'a mut Walk,
+    shared: &'a Shared,
+}
+
+/// What has come of the listing.
+struct Listed {
+    hasher: Box<blake3::Hasher>,
+    entry_count: u64,
+    message_len: u64,
+    is_complete: bool,
+}
+
+/// Runs the target's side.
+pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
+    let reports = Reports::new(shared, terms);
+    thread::scope(|scope| {
+        let reports = &reports;
+        let start = |lane: usize| {
+            let work = move || shared.note(Lane::new(lane, shared, terms, reports).serve());
+            let handle = thread::Builder::new().name("sync-write".into()).spawn_scoped(scope, work);
+            handle.map_err(|error| SyncFailure::new(SyncCode::Storage, format!("no thread could be started: {error}")))
+        };
+        let result = start(0)
+            .and_then(|small| Ok([small, start(1)?]))
+            .map_err(Trouble::from)
+            .and_then(|lanes| conduct(shared, terms, reports, lanes));
+        match &result {
+            Ok(_) => {}
+            Err(Trouble::Failed(failure)) => shared.fail(failure.clone()),
+            Err(Trouble::Stopped) => {
+                shared.note::<()>(Err(Trouble::Stopped));
+            }
+        }
+        result
+    })
+}
+
+type LaneThreads<'scope> = [ScopedJoinHandle<'scope, Option<LaneOutcome>>; LANE_COUNT];
+
+fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThreads<'_>) -> Result<Summary, Trouble> {
+    let mut walk = Walk::new(terms.root.clone(), terms.filter.clone());
+    let flags = terms.hello.flags;
+    let owners = rustix::process::geteuid().is_root();
+    let mut planner = Planner::new(PlanOptions { delete: flags.delete, checksum: flags.checksum, owners });
+    let mut actor = Actor::new(shared, terms, reports)?;
+    let mut listed = Listed { hasher: Box::default(), entry_count: 0, message_len: 0, is_complete: false };
+    let mut presents = Presents { walk: &mut walk, shared }.peekable();
+    take_listing(&mut listed, &mut planner, &mut presents, &mut actor)?;
+    let mut actions = Vec::new();
+    let deletions = planner.end(&mut presents, &mut actions);
+    actor.act_all(&mut actions)?;
+    actor.order()?;
+    shared.wanted.drain()?;
+    for lane in &shared.lanes {
+        lane.push(LaneItem::End, 0)?;
+    }
+    let mut totals = Totals { unchanged_count: planner.unchanged_count(), ..Totals::default() };
+    let mut digests: [LaneDigest; LANE_COUNT] = Default::default();
+    for (digest, thread) in digests.iter_mut().zip(lanes) {
+        let outcome = thread.join().ok().flatten().ok_or(Trouble::Stopped)?;
+        *digest = outcome.digest;
+        totals = totals.plus(&outcome.totals);
+    }
+    totals = totals.plus(&actor.finish(deletions, &planner, listed.entry_count <= 1)?);
+    totals.entry_count = listed.entry_count;
+    totals.skipped_count = reports.skipped_count();
+    reports.flush()?;
+    let ours = digest(&listed.hasher.finalize(), listed.entry_count, &digests);
+    let receipt = agree(shared, terms, totals, ours)?;
+    drop(presents);
+    if !flags.dry_run {
+        tidy(terms, &mut walk);
+    }
+    Ok(Summary { totals, receipt, elapsed: Duration::ZERO, progress: shared.counters.read() })
+}
+
+/// Plans what the source lists, until it has listed everything.
+fn take_listing(
+    listed: &mut Listed,
+    planner: &mut Planner,
+    presents: &mut Peekable<Presents<'_>>,
+    actor: &mut Actor<'_>,
+) -> Result<(), Trouble> {
+    let shared = actor.shared();
+    let mut messages = VecDeque::new();
+    while !listed.is_complete {
+        if !shared.listing.try_take(&mut messages) {
+            actor.order()?;
+            actor.reports().flush()?;
+            timed(&shared.counters.network_ns, || shared.listing.take(&mut messages))?;
+        }
+        while let Some(message) = messages.pop_front() {
+            if listed.is_complete {
+                return Err(SyncFailure::protocol("more was listed after the end").into());
+            }
+            take_list_message(listed, &message, planner, presents, actor)?;
+            shared.listing.release(wire::charge(message.len()));
+        }
+    }
+    Ok(())
+}
+
+fn take_list_message(
+    listed: &mut Listed,
+    message: &Bytes,
+    planner: &mut Planner,
+    presents: &mut Peekable<Presents<'_>>,
+    actor: &mut Actor<'_>,
+) -> Result<(), Trouble> {
+    let shared = actor.shared();
+    let body = match wire::decode(message)? {
+        Message::List(body) => body,
+        Message::ListEnd { count } => {
+            listed.is_complete = true;
+            shared.counters.is_listed.store(true, Ordering::Relaxed);
+            // Without its root nothing was listed at all.
+            if count != listed.entry_count || count == 0 {
+                return Err(SyncFailure::protocol("another number of entries was listed than was said").into());
+            }
+            return Ok(());
+        }
+        _ => return Err(wire::Malformed.into()),
+    };
+    listed.hasher.update(body);
+    let mut actions = Vec::new();
+    let mut entries = Entries::new(body, listed.entry_count);
+    while let Some(offered) = entries.next_entry()? {
+        check_offer(&offered, actor)?;
+        listed.entry_count += 1;
+        planner.offer(offered, presents, &mut actions).map_err(SyncFailure::protocol)?;
+        actor.act_all(&mut actions)?;
+    }
+    listed.message_len += wire::charge(message.len());
+    shared.counters.listed_count.store(listed.entry_count, Ordering::Relaxed);
+    shared.counters.planned_count.store(listed.entry_count, Ordering::Relaxed);
+    actor.order()?;
+    let planned = wire::encode_numbers(KIND_PLANNED, &[listed.entry_count, listed.message_len]);
+    Ok(shared.outlet.send(planned)?)
+}
+
+/// What no honest source lists.
+fn check_offer(offered: &super::plan::Offered, actor: &Actor<'_>) -> Result<(), Trouble> {
+    let (path, is_directory) = (&offered.entry.path, offered.entry.kind == Kind::Directory);
+    if offered.index == 0 && !(path.is_root() && is_directory && !offered.is_excluded) {
+        return Err(SyncFailure::protocol("the first entry is not the root").into());
+    }
+    if is_reserved(path) {
+        return Err(SyncFailure::protocol(format!("{path} was listed, a name that is kept for sync itself")).into());
+    }
+    if !offered.is_excluded && actor.is_excluded(path, is_directory) {
+        return Err(SyncFailure::protocol(format!("{path} was listed, which the rules leave out")).into());
+    }
+    Ok(())
+}
+
+/// Says what the run came to, and hears whether the source thinks so too.
+fn agree(shared: &Shared, terms: &Terms, totals: Totals, ours: [u8; 32]) -> Result<Receipt, Trouble> {
+    let (source, target) = terms.ends();
+    let mut receipt = Receipt {
+        source,
+        target,
+        run: terms.run,
+        share: terms.hello.share.clone(),
+        path: terms.hello.path.clone(),
+        flags: terms.hello.flags,
+        time_secs: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        totals,
+        blake3: ours,
+        signature: [0; 64],
+    };
+    receipt.sign(&terms.identity);
+    let (time_secs, signature) = (receipt.time_secs, receipt.signature);
+    shared.outlet.send(wire::encode_result(&Outcome { totals, time_secs, digest: ours, signature }))?;
+    let mut messages = VecDeque::new();
+    loop {
+        shared.control.take(&mut messages)?;
+        while let Some(message) = messages.pop_front() {
+            shared.control.release(wire::charge(message.len()));
+            match wire::decode(&message)? {
+                Message::Agreed { digest } if digest == ours => return Ok(receipt),
+                Message::Agreed { .. } => return Err(SyncFailure::new(SyncCode::Mismatch, "").into()),
+                Message::Unknown => {}
+                _ => return Err(SyncFailure::protocol("a source does not say that").into()),
+            }
+        }
+    }
+}
+
+/// Clears away what earlier runs left. What cannot be cleared away now is there for the next run.
+fn tidy(terms: &Terms, walk: &mut Walk) {
+    let mut cache = DirectoryCache::new(terms.root.clone());
+    // Everything is in place, so nobody comes back for those of earlier runs; those of other runs now are locked.
+    sweep(&mut cache, walk.take_parts(), |_| false);
+    if let Err(error) = Trash::prune(&terms.root, SystemTime::now(), TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX) {
+        tracing::warn!(%error, "old deletions could not be cleared away");
+    }
+}
+
+impl Iterator for Presents<'_> {
+    type Item = Present;
+
+    fn next(&mut self) -> Option<Present> {
+        let walked = timed(&self.shared.counters.target_disk_ns, || self.walk.next())?;
+        let Walked { path, kind, metadata, identity, is_excluded, reason } = walked;
+        Some(Present { path, kind, metadata, identity, is_excluded, reason })
+    }
+}

@@ -1,0 +1,153 @@
+//! The one door to a tree: a descriptor of its root, and descriptors of directories beneath.
+//!
+//! Everything else in here starts from these. A path of the process is used once, in [`Root::open`], for the directory
+//! that the user or the settings named; a link there is followed, because it is theirs.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::limits::OPEN_TRY_COUNT_MAX;
+use crate::sync::entry::TreePath;
+
+/// The root of a tree: nothing above or outside of it can be reached through it. Shared by `Arc`.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+}
+
+/// A directory beneath a root, held open. Clones share the descriptor.
+#[derive(Clone, Debug)]
+pub struct Directory(Arc<OwnedFd>);
+
+/// What a file system holds and has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes of it.
+    pub total_len: u64,
+    /// Bytes that this process may still write.
+    pub free_len: u64,
+    /// Files that can still be made; `u64::MAX` where the file system sets no limit.
+    pub free_file_count: u64,
+}
+
+impl Root {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// Of the system; what is no directory is one.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { fd: rustix::fs::open(path, DIRECTORY, Mode::empty())? })
+    }
+
+    /// The directory at `path` beneath as a root of its own.
+    ///
+    /// # Errors
+    /// Of the system; a symbolic link on the way is one.
+    pub fn open_below(&self, path: &TreePath) -> io::Result<Self> {
+        Ok(Self { fd: open_beneath(self.fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())? })
+    }
+
+    /// As [`Root::open_below`], but makes the directory and those above it where they are absent, as `mkdir -p` does.
+    ///
+    /// # Errors
+    /// Of the system; a symbolic link on the way is one.
+    pub fn create_below(&self, path: &TreePath) -> io::Result<Self> {
+        let mut fd = open_beneath(self.fd.as_fd(), b".", DIRECTORY, Mode::empty())?;
+        for name in path.components() {
+            match rustix::fs::mkdirat(&fd, name, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => fd = open_beneath(fd.as_fd(), name, DIRECTORY, Mode::empty())?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Self { fd })
+    }
+
+    /// Opens the directory at `path`; the root itself for the empty one.
+    ///
+    /// # Errors
+    /// Of the system; a symbolic link on the way is one.
+    pub fn directory(&self, path: &TreePath) -> io::Result<Directory> {
+        Ok(Directory::new(open_beneath(self.fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())?))
+    }
+
+    /// Room on the file system that the root is on.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn file_system_capacity(&self) -> io::Result<Capacity> {
+        let told = rustix::fs::fstatvfs(&self.fd)?;
+        Ok(Capacity {
+            total_len: told.f_blocks.saturating_mul(told.f_frsize),
+            free_len: told.f_bavail.saturating_mul(told.f_frsize),
+            free_file_count: if told.f_files == 0 { u64::MAX } else { told.f_favail },
+        })
+    }
+
+    /// Waits until all that was written to the file system of the root is on its disk.
+    ///
+    /// # Errors
+    /// Of the system: something that was written is lost.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.fd)?)
+    }
+}
+
+impl Directory {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self(Arc::new(fd))
+    }
+
+    /// Opens the directory `name` in this one.
+    ///
+    /// # Errors
+    /// Of the system; a symbolic link is one.
+    pub fn directory(&self, name: &[u8]) -> io::Result<Directory> {
+        Ok(Self::new(self.open(name, DIRECTORY, Mode::empty())?))
+    }
+
+    /// Waits until its names are on the disk (not what is in the files).
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.0)?)
+    }
+
+    /// Opens `name` in this directory as `flags` say.
+    pub(super) fn open(&self, name: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        open_beneath(self.as_fd(), name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// How directories are opened: readable, because names are read and synced through the same descriptor.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// What never happens on the way of a path.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+fn path_bytes(path: &TreePath) -> &[u8] {
+    if path.is_root() { b"." } else { path.as_bytes() }
+}
+
+fn open_beneath(fd: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let mut result = Err(Errno::AGAIN);
+    for _ in 0..OPEN_TRY_COUNT_MAX {
+        result = rustix::fs::openat2(fd, path, flags, mode, BENEATH);
+        // The kernel gives up when something on the way is renamed meanwhile.
+        if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    result
+}
