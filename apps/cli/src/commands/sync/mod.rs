@@ -212,7 +212,8 @@ fn explain(peer: &str, failure: &SyncFailure) -> Failure {
         )),
         SyncCode::ReadOnly => explained.next(format!("{peer} has to share it with `--share NAME=DIR:rw`")),
         SyncCode::NoSpace => explained.next("make room there and run it again; what arrived is kept"),
-        SyncCode::Quota => explained.next(format!("{peer} sets it with --quota, for as long as its `landline listen` runs: ask for more")),
+        SyncCode::Quota => explained
+            .next(format!("{peer} sets it with --quota, for as long as its `landline listen` runs: ask for more")),
         SyncCode::MaxDelete => explained.next("look with --dry-run; if that is meant, raise --max-delete PERCENT"),
         SyncCode::SourceEmpty => explained.next("see that the source is mounted; without --delete nothing is deleted"),
         SyncCode::Busy | SyncCode::Lost | SyncCode::Cancelled | SyncCode::Mismatch => {
