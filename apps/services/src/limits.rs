@@ -90,6 +90,9 @@ pub const LARGE_FILE_LEN_MIN: u64 = 256 * 1024;
 pub const RESUME_LEN_MIN: u64 = 1024 * 1024;
 /// Bytes of a hole that is worth a message of its own, where the source's file system knows of holes.
 pub const HOLE_LEN_MIN: u64 = 4096;
+/// Bytes by which a file may be longer than twice its listed length: one that is written to meanwhile grows, a log by
+/// megabytes in the minutes between listing and reading.
+pub const GROWTH_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Files that the target has asked for and that are not in place yet: several windows of small ones.
 pub const WANTED_COUNT_MAX: usize = 4096;
 /// Bytes of names and attributes of such files at the target.

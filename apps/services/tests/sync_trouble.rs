@@ -20,9 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hostile::*;
+use landline_services::sync::entry::TreePath;
 use landline_services::sync::plan::SkipReason;
 use landline_services::sync::tree::Root;
-use landline_services::sync::{Role, Run, Share, SyncCode, SyncFlags, SyncOptions};
+use landline_services::sync::{Role, Run, Share, SyncCode, SyncEvent, SyncFlags, SyncOptions};
 use node::{DEADLINE, Ended, Nodes};
 use tempfile::TempDir;
 use trees::{assert_equal, manifest, noise, write};
@@ -318,4 +319,57 @@ fn a_target_that_floods_ends_the_run() {
     // Content that no source takes: it piles up to the bound and no further.
     (0..64).for_each(|_| spoken.say(&data(0, &[bytes(1, 0, &[0; 60_000])])));
     assert_eq!(Ended::of(&run.events).failure().code, SyncCode::Protocol);
+}
+
+#[test]
+fn content_far_beyond_the_listed_length_is_neither_hashed_nor_stored() {
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    spoken.say(&list(&[directory(b""), file(b"a", 10)]));
+    spoken.wait_for(0x86).unwrap();
+    let len = 1 << 62;
+    spoken.say(&data(0, &[hole(1, 0, len), bytes(1, len, b"0123456789"), end(1, len + 10, &[0; 32])]));
+    let settled = spoken.wait_for(0x89).unwrap();
+    assert_eq!(settled[10..], [&1u64.to_be_bytes()[..], &[2]].concat(), "skipped");
+    assert_eq!(run.events.iter().nth(1).unwrap(), skipped("a", SkipReason::Changing));
+    assert!(!local.path().join("a").exists() && parts(local.path()).is_empty());
+    spoken.vanish();
+    Ended::of(&run.events).failure();
+}
+
+#[test]
+fn a_hole_that_takes_years_ends_with_the_link() {
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    let len = 1 << 62;
+    spoken.say(&list(&[directory(b""), file(b"a", len)]));
+    spoken.wait_for(0x86).unwrap();
+    spoken.say(&data(1, &[hole(1, 0, len)]));
+    until_content(&run, len);
+    spoken.vanish();
+    assert_eq!(Ended::of(&run.events).failure().code, SyncCode::Lost);
+}
+
+#[test]
+fn a_file_that_has_grown_since_it_was_listed_is_sent_as_it_is_now() {
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    spoken.say(&list(&[directory(b""), file(b"a", 5)]));
+    spoken.wait_for(0x86).unwrap();
+    let hash = *blake3::hash(b"0123456789").as_bytes();
+    spoken.say(&data(0, &[bytes(1, 0, b"0123456789"), end(1, 10, &hash)]));
+    spoken.wait_for(0x89).unwrap();
+    assert_eq!(fs::read(local.path().join("a")).unwrap(), b"0123456789");
+    spoken.vanish();
+    Ended::of(&run.events).failure();
+}
+
+fn skipped(path: &str, reason: SkipReason) -> SyncEvent {
+    SyncEvent::Skipped { path: TreePath::new(path.as_bytes()).unwrap(), reason }
 }

@@ -229,7 +229,7 @@ impl<'a> Lane<'a> {
     fn prefix(&mut self, wanted: &Wanted) -> io::Result<Option<Prefix>> {
         let counters = &self.shared.counters;
         let times = (&counters.target_disk_ns, &counters.target_hash_ns);
-        let may_go_on = || self.shared.check().is_ok();
+        let may_go_on = || !self.shared.is_over();
         if wanted.is_check {
             let file = self.cache.open_file(&wanted.path)?;
             let hasher = hash_prefix(&file, wanted.len, &mut self.scratch, times, may_go_on)?;
@@ -302,16 +302,21 @@ impl<'a> Lane<'a> {
         };
         match what {
             What::Bytes { offset, bytes } => {
-                self.terms.charge(bytes.len() as u64)?;
-                self.totals.sent_len += bytes.len() as u64;
-                add(&self.shared.counters.content_len, bytes.len() as u64);
-                file.write(offset, bytes, &self.shared.counters)?;
+                let len = bytes.len() as u64;
+                self.totals.sent_len += len;
+                add(&self.shared.counters.content_len, len);
+                if file.admit(offset, len)? {
+                    self.terms.charge(len)?;
+                    file.write(offset, bytes, &self.shared.counters)?;
+                }
             }
             What::Hole { offset, len } => {
-                self.terms.charge(len)?;
-                add(&self.shared.counters.content_len, len);
-                if !file.skip(offset, len, || self.shared.check().is_ok())? {
-                    return Err(Trouble::Stopped);
+                if file.admit(offset, len)? {
+                    self.terms.charge(len)?;
+                    add(&self.shared.counters.content_len, len);
+                    if !file.skip(len, || !self.shared.is_over()) {
+                        return Err(Trouble::Stopped);
+                    }
                 }
             }
             What::Restart => return self.restart(file),
