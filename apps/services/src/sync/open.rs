@@ -191,6 +191,12 @@ impl Terms {
         if self.is_source() { (here, there) } else { (there, here) }
     }
 
+    /// Whether files keep their set-ID bits and capabilities here: who pulls chose the source, but a pusher would plant
+    /// programs that act with the rights of whoever shares.
+    pub(crate) fn keeps_privileges(&self) -> bool {
+        self.is_initiator
+    }
+
     /// Counts what the peer is about to have written, where that has a bound.
     pub(crate) fn charge(&self, len: u64) -> Result<(), SyncFailure> {
         self.share.as_ref().map_or(Ok(()), |share| share.charge(len))

@@ -28,6 +28,9 @@ pub struct PlanOptions {
     pub checksum: bool,
     /// Owner and group are kept in step too: only where the target's process may set them.
     pub owners: bool,
+    /// So is what makes a file act with the rights of its owner ([`Metadata::without_privileges`]): only where the target
+    /// chose its source.
+    pub privileges: bool,
 }
 
 /// Merges the two listings. `stack` holds the directories of the source around the last entry offered, outermost first;
@@ -425,10 +428,15 @@ impl Planner {
     fn differs(&self, offered: &Offered, present: &Present) -> bool {
         let (wanted, found) = (&offered.entry.metadata, &present.metadata);
         let is_symlink = matches!(offered.entry.kind, Kind::Symlink { .. });
-        !same_time(wanted, found)
-            || (!is_symlink && wanted.mode != found.mode)
+        let is_file = matches!(offered.entry.kind, Kind::File { .. });
+        let same_rights = if is_file && !self.options.privileges {
+            same_rights(&wanted.without_privileges(), &found.without_privileges())
+        } else {
+            (is_symlink || wanted.mode == found.mode) && wanted.xattrs == found.xattrs
+        };
+        !same_rights
+            || !same_time(wanted, found)
             || (self.options.owners && (wanted.uid, wanted.gid) != (found.uid, found.gid))
-            || wanted.xattrs != found.xattrs
     }
 }
 
@@ -437,6 +445,10 @@ fn finish_directory(directory: OpenDirectory, actions: &mut Vec<Action>) {
     if !is_ignored && (is_changed || is_touched) {
         actions.push(Action::FinishDirectory { path, metadata, is_changed });
     }
+}
+
+fn same_rights(one: &Metadata, other: &Metadata) -> bool {
+    one.mode == other.mode && one.xattrs == other.xattrs
 }
 
 fn same_time(one: &Metadata, other: &Metadata) -> bool {

@@ -84,7 +84,12 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
     let mut walk = Walk::new(terms.root.clone(), terms.filter.clone());
     let flags = terms.hello.flags;
     let owners = rustix::process::geteuid().is_root();
-    let mut planner = Planner::new(PlanOptions { delete: flags.delete, checksum: flags.checksum, owners });
+    let mut planner = Planner::new(PlanOptions {
+        delete: flags.delete,
+        checksum: flags.checksum,
+        owners,
+        privileges: terms.keeps_privileges(),
+    });
     let mut actor = Actor::new(shared, terms, reports)?;
     let mut listed = Listed { hasher: Box::default(), entry_count: 0, message_len: 0, is_complete: false };
     let mut presents = Presents { walk: &mut walk, shared }.peekable();

@@ -267,7 +267,7 @@ proptest! {
     #[test]
     fn comparing_content_ends_the_same(one in plain_seeds(), other in plain_seeds()) {
         let (source, mut target) = (Model::new(&one, true), Model::new(&other, false));
-        let options = PlanOptions { delete: true, checksum: true, owners: true };
+        let options = PlanOptions { delete: true, checksum: true, owners: true, privileges: true };
         let (actions, deletions, _) = plan(&source, &target, options);
         target.apply(&actions, &deletions, &source);
         prop_assert_eq!(target.shape(), source.shape());
