@@ -116,6 +116,8 @@ pub const CHANGED_TRY_COUNT_MAX: u32 = 3;
 pub const LATE_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Deletions of one run that are remembered until its end; a directory counts as one. More are left to the next run.
 pub const DELETION_COUNT_MAX: usize = 500_000;
+/// Bytes of their paths, each with 64 more.
+pub const DELETION_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Files of one lane that are synced together, with one wait, where syncing is asked for.
 pub const DURABLE_GROUP_COUNT_MAX: usize = 256;
 /// Bytes of them: what a disk writes in a fraction of a second.

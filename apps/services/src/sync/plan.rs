@@ -17,7 +17,7 @@ pub use actions::{Action, Deletion, Offered, PlanFault, Present, SkipReason};
 use names::{Name, Names};
 
 use super::entry::{Kind, Metadata, TreePath};
-use crate::limits::DELETION_COUNT_MAX;
+use crate::limits::{DELETION_COUNT_MAX, DELETION_LEN_MAX};
 
 /// What decides about differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Planner {
     ignored: Option<TreePath>,
     names: Names,
     deletions: Vec<Deletion>,
+    /// What `deletions` and `dying` hold, at most [`DELETION_LEN_MAX`].
+    deletions_len: usize,
     /// Entries to be deleted for which there was no room in `deletions`.
     left_count: u64,
     /// Entries of the target that were seen, excluded ones aside.
@@ -87,6 +89,7 @@ impl Planner {
             ignored: None,
             names: Names::default(),
             deletions: Vec::new(),
+            deletions_len: 0,
             left_count: 0,
             present_count: 0,
             unchanged_count: 0,
@@ -184,11 +187,13 @@ impl Planner {
             actions.push(Action::Skip { path: present.path, reason });
             return;
         }
-        if self.deletions.len() >= DELETION_COUNT_MAX {
+        let len = deletion_len(&present.path);
+        if self.deletions.len() >= DELETION_COUNT_MAX || self.deletions_len + len > DELETION_LEN_MAX {
             self.left_count += 1;
             self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
             return;
         }
+        self.deletions_len += len;
         if self.dying.is_empty() {
             self.touch();
         }
@@ -418,9 +423,14 @@ impl Planner {
         let is_left = |directory: &mut DyingDirectory| path.is_none_or(|path| !path.is_within(&directory.path));
         while let Some(directory) = self.dying.pop_if(is_left) {
             if directory.is_kept {
+                self.deletions_len -= deletion_len(&directory.path);
                 continue;
             }
-            let count = 1 + self.deletions.drain(directory.first_index..).map(|inside| inside.count).sum::<u64>();
+            let mut count = 1;
+            for inside in self.deletions.drain(directory.first_index..) {
+                count += inside.count;
+                self.deletions_len -= deletion_len(&inside.path);
+            }
             self.deletions.push(Deletion { path: directory.path, count, is_directory: true });
         }
     }
@@ -445,6 +455,11 @@ fn finish_directory(directory: OpenDirectory, actions: &mut Vec<Action>) {
     if !is_ignored && (is_changed || is_touched) {
         actions.push(Action::FinishDirectory { path, metadata, is_changed });
     }
+}
+
+/// What a deletion takes while it is remembered.
+fn deletion_len(path: &TreePath) -> usize {
+    path.as_bytes().len() + 64
 }
 
 fn same_rights(one: &Metadata, other: &Metadata) -> bool {

@@ -382,3 +382,21 @@ fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
         assert_eq!(found, expected);
     }
 }
+
+#[test]
+fn deletions_are_bounded_in_bytes_and_the_rest_is_left_to_the_next_run() {
+    let count = 40_000;
+    let present = |number: usize| Present {
+        path: TreePath::new(format!("{number:05}/{}", "x/".repeat(500) + &"y".repeat(200)).as_bytes()).unwrap(),
+        kind: Kind::File { len: 0 },
+        metadata: Metadata::default(),
+        identity: None,
+        is_excluded: false,
+        reason: None,
+    };
+    let mut planner = Planner::new(PlanOptions { delete: true, ..PlanOptions::default() });
+    let deletions = planner.end(&mut (0..count).map(present).peekable(), &mut Vec::new());
+    let len: usize = deletions.iter().map(|deletion| deletion.path.as_bytes().len() + 64).sum();
+    assert!(len <= crate::limits::DELETION_LEN_MAX && len > crate::limits::DELETION_LEN_MAX / 2);
+    assert_eq!(deletions.len() as u64 + planner.left_count(), count as u64);
+}
