@@ -196,6 +196,11 @@ impl Metadata {
         Self { mode: self.mode & !0o6000, xattrs, ..*self }
     }
 
+    /// Bytes of names and values of the extended attributes.
+    pub fn xattrs_len(&self) -> usize {
+        self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     /// Whether there is such a thing.
     pub fn has_privileges(&self) -> bool {
         self.mode & 0o6000 != 0 || self.xattrs.iter().any(|(name, _)| **name == *CAPABILITY_XATTR)

@@ -17,7 +17,7 @@ pub use actions::{Action, Deletion, Offered, PlanFault, Present, SkipReason};
 use names::{Name, Names};
 
 use super::entry::{Kind, Metadata, TreePath};
-use crate::limits::{DELETION_COUNT_MAX, DELETION_LEN_MAX};
+use crate::limits::{DELETION_COUNT_MAX, DELETION_LEN_MAX, OPEN_XATTRS_LEN_MAX};
 
 /// What decides about differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +123,11 @@ impl Planner {
             u64::from(present.as_ref().is_some_and(|present| !present.is_excluded && !path.is_root()));
         if self.ignored.as_ref().is_some_and(|ignored| path.is_within(ignored)) {
             self.leave_alone(offered, None, actions);
+            return Ok(());
+        }
+        if matches!(offered.entry.kind, Kind::Directory) && !self.has_room_for(&offered.entry.metadata) {
+            let reason = "too many extended attributes in the directories around it".to_owned();
+            self.leave_alone(offered, Some(SkipReason::Refused(reason)), actions);
             return Ok(());
         }
         match present {
@@ -395,8 +400,15 @@ impl Planner {
         }
     }
 
+    /// Whether the attributes of one directory more may be kept until it is left.
+    fn has_room_for(&self, metadata: &Metadata) -> bool {
+        let open_len: usize = self.stack.iter().map(|directory| directory.metadata.xattrs_len()).sum();
+        open_len + metadata.xattrs_len() <= OPEN_XATTRS_LEN_MAX
+    }
+
     fn enter(&mut self, offered: Offered, is_changed: bool, is_touched: bool, is_ignored: bool) {
-        let (path, metadata) = (offered.entry.path, offered.entry.metadata);
+        let path = offered.entry.path;
+        let metadata = if is_ignored { Metadata::default() } else { offered.entry.metadata };
         self.stack.push(OpenDirectory { path, metadata, is_changed, is_touched, is_ignored });
     }
 

@@ -400,3 +400,17 @@ fn deletions_are_bounded_in_bytes_and_the_rest_is_left_to_the_next_run() {
     assert!(len <= crate::limits::DELETION_LEN_MAX && len > crate::limits::DELETION_LEN_MAX / 2);
     assert_eq!(deletions.len() as u64 + planner.left_count(), count as u64);
 }
+
+#[test]
+fn attributes_of_the_directories_around_an_entry_are_bounded() {
+    let xattrs = vec![(b"user.a"[..].into(), vec![0; 32_000].into())];
+    let directory = |depth: usize| {
+        let mut offered = offered(depth as u64, &vec!["d"; depth].join("/"), Kind::Directory);
+        offered.entry.metadata.xattrs = xattrs.clone();
+        offered
+    };
+    let actions = offer_all((0..100).map(directory).collect(), vec![]).unwrap();
+    let skipped = actions.iter().filter(|action| matches!(action, Action::Skip { .. })).count();
+    let made = actions.iter().filter(|action| matches!(action, Action::MakeDirectory { .. })).count();
+    assert!(skipped == 1 && (10..20).contains(&made), "{skipped} {made}");
+}
