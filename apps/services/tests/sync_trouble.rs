@@ -13,6 +13,7 @@ mod trees;
 
 use std::fs;
 use std::io::Write;
+use std::iter;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -210,7 +211,13 @@ fn pull_from(name: &str, code: SyncCode, play: impl FnOnce(&Spoken<'_>)) {
 #[test]
 fn a_hostile_listing_ends_the_run() {
     let root = || directory(b"");
-    let listings: [(&str, Vec<Vec<u8>>); 12] = [
+    let flood = || (0..4096u32).map(|number| [&[5, 0, 0][..], &counted(&number.to_string().into_bytes())].concat());
+    let flood = || {
+        let mut all: Vec<Vec<u8>> = flood().collect();
+        all.sort_by(|one, other| one[5..].cmp(&other[5..]));
+        all
+    };
+    let listings: [(&str, Vec<Vec<u8>>); 14] = [
         ("no root", vec![list(&[file(b"a", 1)])]),
         ("a root that is a file", vec![list(&[file(b"", 1)])]),
         ("up and out", vec![list(&[root(), file(b"../a", 1)])]),
@@ -223,6 +230,8 @@ fn a_hostile_listing_ends_the_run() {
         ("the trash", vec![list(&[root(), directory(b".landline-trash")])]),
         ("another count", vec![list(&[root()]), list_end(2)]),
         ("nothing at all", vec![list_end(0)]),
+        ("an empty message", vec![list(&[root()]), list(&[])]),
+        ("more than the window at once", vec![list(&iter::once(root()).chain(flood()).collect::<Vec<_>>())]),
     ];
     for (name, messages) in listings {
         pull_from(name, SyncCode::Protocol, |spoken| messages.iter().for_each(|message| spoken.say(message)));
