@@ -364,3 +364,16 @@ fn measure() {
         }
     }
 }
+
+#[test]
+fn an_unreadable_directory_among_rules_for_directories_is_reported() {
+    use landline_services::sync::filter::Rule;
+    let pair = Pair::new();
+    write(pair.local.path(), "bad/.landlineignore", b"[never closed\n");
+    fs::create_dir(pair.local.path().join("good")).unwrap();
+    let rule = |include, pattern: &str| Rule { include, pattern: pattern.into() };
+    let ended = pair.run(Role::Push, SyncOptions { rules: vec![rule(false, "*"), rule(true, "*/")], ..delete() });
+    assert!(matches!(&ended.skipped[..], [(name, SkipReason::SourceUnreadable(_))] if name == "bad"), "{ended:?}");
+    ended.summary();
+    assert!(pair.shared.path().join("good").exists());
+}

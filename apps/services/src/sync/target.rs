@@ -204,7 +204,9 @@ fn check_offer(offered: &super::plan::Offered, actor: &Actor<'_>) -> Result<(), 
     if is_reserved(path) {
         return Err(SyncFailure::protocol(format!("{path} was listed, a name that is kept for sync itself")).into());
     }
-    if !offered.is_excluded && actor.is_excluded(path, is_directory) {
+    // What could not be looked at may be a directory or not; nothing is made of it anyway.
+    let has_kind = offered.entry.kind != Kind::Unreadable;
+    if has_kind && !offered.is_excluded && actor.is_excluded(path, is_directory) {
         return Err(SyncFailure::protocol(format!("{path} was listed, which the rules leave out")).into());
     }
     Ok(())
