@@ -377,3 +377,13 @@ fn an_unreadable_directory_among_rules_for_directories_is_reported() {
     ended.summary();
     assert!(pair.shared.path().join("good").exists());
 }
+
+#[test]
+fn a_good_run_leaves_the_unfinished_files_of_others() {
+    let pair = Pair::new();
+    write(pair.local.path(), "a", b"1");
+    let part = ".landline-sync-0123456789abcdef.part";
+    write(pair.shared.path(), part, b"of another source");
+    pair.done(Role::Push, delete());
+    assert!(pair.shared.path().join(part).exists());
+}

@@ -248,8 +248,7 @@ fn agree(shared: &Shared, terms: &Terms, totals: Totals, ours: [u8; 32]) -> Resu
 /// Clears away what earlier runs left. What cannot be cleared away now is there for the next run.
 fn tidy(terms: &Terms, walk: &mut Walk) {
     let mut cache = DirectoryCache::new(terms.root.clone());
-    // Everything is in place, so nobody comes back for those of earlier runs; those of other runs now are locked.
-    sweep(&mut cache, walk.take_parts(), |_| false);
+    sweep(&mut cache, walk.take_parts(), SystemTime::now());
     if let Err(error) = Trash::prune(&terms.root, SystemTime::now(), TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX) {
         tracing::warn!(%error, "old deletions could not be cleared away");
     }
