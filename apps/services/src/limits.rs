@@ -115,8 +115,8 @@ pub const CHANGED_TRY_COUNT_MAX: u32 = 3;
 /// hundred thousand. What is more is done earlier where that is harmless, or reported.
 pub const LATE_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of extended attributes of the directories around the entry that is planned, which are set when it is left: a tree
-/// can be 2,048 deep, and 16 levels may have all that an entry can have.
-pub const OPEN_XATTRS_LEN_MAX: usize = 512 * 1024;
+/// can be 2,048 deep, and 128 levels may have all that an entry can have.
+pub const OPEN_XATTRS_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Deletions of one run that are remembered until its end; a directory counts as one. More are left to the next run.
 pub const DELETION_COUNT_MAX: usize = 500_000;
 /// Bytes of their paths, each with 64 more.
