@@ -90,6 +90,9 @@ pub const LARGE_FILE_LEN_MIN: u64 = 256 * 1024;
 pub const RESUME_LEN_MIN: u64 = 1024 * 1024;
 /// Bytes of a hole that is worth a message of its own, where the source's file system knows of holes.
 pub const HOLE_LEN_MIN: u64 = 4096;
+/// Bytes by which a file may be longer than twice its listed length: one that is written to meanwhile grows, a log by
+/// megabytes in the minutes between listing and reading.
+pub const GROWTH_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Files that the target has asked for and that are not in place yet: several windows of small ones.
 pub const WANTED_COUNT_MAX: usize = 4096;
 /// Bytes of names and attributes of such files at the target.
@@ -111,8 +114,13 @@ pub const CHANGED_TRY_COUNT_MAX: u32 = 3;
 /// Bytes of paths and attributes of what can only be done at the end of a run (times of directories, hard links): some
 /// hundred thousand. What is more is done earlier where that is harmless, or reported.
 pub const LATE_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of extended attributes of the directories around the entry that is planned, which are set when it is left: a tree
+/// can be 2,048 deep, and 128 levels may have all that an entry can have.
+pub const OPEN_XATTRS_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Deletions of one run that are remembered until its end; a directory counts as one. More are left to the next run.
 pub const DELETION_COUNT_MAX: usize = 500_000;
+/// Bytes of their paths, each with 64 more.
+pub const DELETION_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Files of one lane that are synced together, with one wait, where syncing is asked for.
 pub const DURABLE_GROUP_COUNT_MAX: usize = 256;
 /// Bytes of them: what a disk writes in a fraction of a second.

@@ -10,6 +10,7 @@ mod node;
 mod trees;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
 use landline_services::sync::plan::SkipReason;
@@ -252,6 +253,47 @@ fn a_quota_ends_a_push_and_what_is_there_is_whole() {
 }
 
 #[test]
+fn a_push_brings_no_file_that_acts_with_the_rights_of_whoever_shares() {
+    for (checksum, durable) in [(false, false), (true, false), (false, true)] {
+        let pair = Pair::new();
+        for (name, mode) in [("empty", 0o4755), ("program", 0o6711), ("sticky", 0o1755)] {
+            write(pair.local.path(), name, name.strip_prefix("empty").map_or(b"#!", |_| b""));
+            fs::set_permissions(pair.local.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir(pair.local.path().join("directory")).unwrap();
+        fs::set_permissions(pair.local.path().join("directory"), fs::Permissions::from_mode(0o2755)).unwrap();
+        let options = || flags(SyncFlags { checksum, durable, ..SyncFlags::default() });
+        let mode = |name: &str| fs::metadata(pair.shared.path().join(name)).unwrap().mode() & 0o7777;
+        let has_warned = |ended: &Ended| {
+            let names: Vec<&str> = ended.skipped.iter().map(|(name, _)| &name[..]).collect();
+            assert!(ended.skipped.iter().all(|(_, reason)| matches!(reason, SkipReason::Attributes(_))));
+            names == ["empty", "program"] || names == ["program", "empty"]
+        };
+        assert!(has_warned(&pair.run(Role::Push, options())));
+        assert_eq!(["empty", "program", "sticky", "directory"].map(mode), [0o755, 0o711, 0o1755, 0o2755]);
+        let again = pair.run(Role::Push, options());
+        assert_eq!(again.skipped, []);
+        let totals = again.summary().totals;
+        assert_eq!((totals.metadata_count, totals.file_count), (0, 0));
+        for name in ["empty", "program"] {
+            fs::set_permissions(pair.local.path().join(name), fs::Permissions::from_mode(0o6700)).unwrap();
+        }
+        assert!(has_warned(&pair.run(Role::Push, options())));
+        assert_eq!(["empty", "program"].map(mode), [0o700, 0o700]);
+    }
+}
+
+#[test]
+fn who_pulls_gets_the_bits_of_the_source_that_they_chose() {
+    let pair = Pair::new();
+    write(pair.shared.path(), "program", b"#!");
+    fs::set_permissions(pair.shared.path().join("program"), fs::Permissions::from_mode(0o6755)).unwrap();
+    pair.makes_equal(Role::Pull, plain());
+    let again = pair.makes_equal(Role::Pull, plain());
+    assert_eq!(again.totals.metadata_count, 0);
+}
+
+#[test]
 fn durable_runs_end_the_same() {
     let pair = Pair::new();
     zoo(pair.local.path());
@@ -321,4 +363,27 @@ fn measure() {
             println!("{name}, {round}: {:?}\n  {:?}", summary.elapsed, summary.progress);
         }
     }
+}
+
+#[test]
+fn an_unreadable_directory_among_rules_for_directories_is_reported() {
+    use landline_services::sync::filter::Rule;
+    let pair = Pair::new();
+    write(pair.local.path(), "bad/.landlineignore", b"[never closed\n");
+    fs::create_dir(pair.local.path().join("good")).unwrap();
+    let rule = |include, pattern: &str| Rule { include, pattern: pattern.into() };
+    let ended = pair.run(Role::Push, SyncOptions { rules: vec![rule(false, "*"), rule(true, "*/")], ..delete() });
+    assert!(matches!(&ended.skipped[..], [(name, SkipReason::SourceUnreadable(_))] if name == "bad"), "{ended:?}");
+    ended.summary();
+    assert!(pair.shared.path().join("good").exists());
+}
+
+#[test]
+fn a_good_run_leaves_the_unfinished_files_of_others() {
+    let pair = Pair::new();
+    write(pair.local.path(), "a", b"1");
+    let part = ".landline-sync-0123456789abcdef.part";
+    write(pair.shared.path(), part, b"of another source");
+    pair.done(Role::Push, delete());
+    assert!(pair.shared.path().join(part).exists());
 }

@@ -13,6 +13,7 @@ mod trees;
 
 use std::fs;
 use std::io::Write;
+use std::iter;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hostile::*;
+use landline_services::sync::entry::TreePath;
 use landline_services::sync::plan::SkipReason;
 use landline_services::sync::tree::Root;
-use landline_services::sync::{Role, Run, Share, SyncCode, SyncFlags, SyncOptions};
+use landline_services::sync::{Role, Run, Share, SyncCode, SyncEvent, SyncFlags, SyncOptions};
 use node::{DEADLINE, Ended, Nodes};
 use tempfile::TempDir;
 use trees::{assert_equal, manifest, noise, write};
@@ -209,7 +211,13 @@ fn pull_from(name: &str, code: SyncCode, play: impl FnOnce(&Spoken<'_>)) {
 #[test]
 fn a_hostile_listing_ends_the_run() {
     let root = || directory(b"");
-    let listings: [(&str, Vec<Vec<u8>>); 12] = [
+    let flood = || (0..4096u32).map(|number| [&[5, 0, 0][..], &counted(&number.to_string().into_bytes())].concat());
+    let flood = || {
+        let mut all: Vec<Vec<u8>> = flood().collect();
+        all.sort_by(|one, other| one[5..].cmp(&other[5..]));
+        all
+    };
+    let listings: [(&str, Vec<Vec<u8>>); 14] = [
         ("no root", vec![list(&[file(b"a", 1)])]),
         ("a root that is a file", vec![list(&[file(b"", 1)])]),
         ("up and out", vec![list(&[root(), file(b"../a", 1)])]),
@@ -222,6 +230,8 @@ fn a_hostile_listing_ends_the_run() {
         ("the trash", vec![list(&[root(), directory(b".landline-trash")])]),
         ("another count", vec![list(&[root()]), list_end(2)]),
         ("nothing at all", vec![list_end(0)]),
+        ("an empty message", vec![list(&[root()]), list(&[])]),
+        ("more than the window at once", vec![list(&iter::once(root()).chain(flood()).collect::<Vec<_>>())]),
     ];
     for (name, messages) in listings {
         pull_from(name, SyncCode::Protocol, |spoken| messages.iter().for_each(|message| spoken.say(message)));
@@ -318,4 +328,57 @@ fn a_target_that_floods_ends_the_run() {
     // Content that no source takes: it piles up to the bound and no further.
     (0..64).for_each(|_| spoken.say(&data(0, &[bytes(1, 0, &[0; 60_000])])));
     assert_eq!(Ended::of(&run.events).failure().code, SyncCode::Protocol);
+}
+
+#[test]
+fn content_far_beyond_the_listed_length_is_neither_hashed_nor_stored() {
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    spoken.say(&list(&[directory(b""), file(b"a", 10)]));
+    spoken.wait_for(0x86).unwrap();
+    let len = 1 << 62;
+    spoken.say(&data(0, &[hole(1, 0, len), bytes(1, len, b"0123456789"), end(1, len + 10, &[0; 32])]));
+    let settled = spoken.wait_for(0x89).unwrap();
+    assert_eq!(settled[10..], [&1u64.to_be_bytes()[..], &[2]].concat(), "skipped");
+    assert_eq!(run.events.iter().nth(1).unwrap(), skipped("a", SkipReason::Changing));
+    assert!(!local.path().join("a").exists() && parts(local.path()).is_empty());
+    spoken.vanish();
+    Ended::of(&run.events).failure();
+}
+
+#[test]
+fn a_hole_that_takes_years_ends_with_the_link() {
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    let len = 1 << 62;
+    spoken.say(&list(&[directory(b""), file(b"a", len)]));
+    spoken.wait_for(0x86).unwrap();
+    spoken.say(&data(1, &[hole(1, 0, len)]));
+    until_content(&run, len);
+    spoken.vanish();
+    assert_eq!(Ended::of(&run.events).failure().code, SyncCode::Lost);
+}
+
+#[test]
+fn a_file_that_has_grown_since_it_was_listed_is_sent_as_it_is_now() {
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    spoken.say(&list(&[directory(b""), file(b"a", 5)]));
+    spoken.wait_for(0x86).unwrap();
+    let hash = *blake3::hash(b"0123456789").as_bytes();
+    spoken.say(&data(0, &[bytes(1, 0, b"0123456789"), end(1, 10, &hash)]));
+    spoken.wait_for(0x89).unwrap();
+    assert_eq!(fs::read(local.path().join("a")).unwrap(), b"0123456789");
+    spoken.vanish();
+    Ended::of(&run.events).failure();
+}
+
+fn skipped(path: &str, reason: SkipReason) -> SyncEvent {
+    SyncEvent::Skipped { path: TreePath::new(path.as_bytes()).unwrap(), reason }
 }

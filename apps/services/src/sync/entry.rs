@@ -188,6 +188,28 @@ pub struct Metadata {
     pub xattrs: Vec<Xattr>,
 }
 
+impl Metadata {
+    /// The same without what makes a file act with the rights of its owner, its group or the superuser: set-user-ID,
+    /// set-group-ID, capabilities.
+    pub fn without_privileges(&self) -> Self {
+        let xattrs = self.xattrs.iter().filter(|(name, _)| **name != *CAPABILITY_XATTR).cloned().collect();
+        Self { mode: self.mode & !0o6000, xattrs, ..*self }
+    }
+
+    /// Bytes of names and values of the extended attributes.
+    pub fn xattrs_len(&self) -> usize {
+        self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
+    /// Whether there is such a thing.
+    pub fn has_privileges(&self) -> bool {
+        self.mode & 0o6000 != 0 || self.xattrs.iter().any(|(name, _)| **name == *CAPABILITY_XATTR)
+    }
+}
+
+/// The extended attribute that holds the capabilities of a file.
+pub(crate) const CAPABILITY_XATTR: &[u8] = b"security.capability";
+
 /// An extended attribute: name and value.
 pub type Xattr = (Box<[u8]>, Box<[u8]>);
 

@@ -122,12 +122,9 @@ impl Share {
     /// Counts what a peer is about to write.
     pub(crate) fn charge(&self, len: u64) -> Result<(), SyncFailure> {
         let Some(quota) = self.quota else { return Ok(()) };
-        let before = self.written.fetch_add(len, Ordering::Relaxed);
-        if before.saturating_add(len) <= quota {
-            return Ok(());
-        }
-        self.written.fetch_sub(len, Ordering::Relaxed);
-        Err(SyncFailure::new(SyncCode::Quota, format!("{quota} bytes")))
+        let plus = |written: u64| written.checked_add(len).filter(|sum| *sum <= quota);
+        let charged = self.written.fetch_update(Ordering::Relaxed, Ordering::Relaxed, plus);
+        charged.map(|_| ()).map_err(|_| SyncFailure::new(SyncCode::Quota, format!("{quota} bytes")))
     }
 
     fn is_for(&self, parties: &Parties) -> bool {
@@ -189,6 +186,12 @@ impl Terms {
     pub(crate) fn ends(&self) -> (PeerId, PeerId) {
         let (here, there) = (self.identity.peer_id(), self.peer);
         if self.is_source() { (here, there) } else { (there, here) }
+    }
+
+    /// Whether files keep their set-ID bits and capabilities here: who pulls chose the source, but a pusher would plant
+    /// programs that act with the rights of whoever shares.
+    pub(crate) fn keeps_privileges(&self) -> bool {
+        self.is_initiator
     }
 
     /// Counts what the peer is about to have written, where that has a bound.
@@ -286,4 +289,29 @@ fn open_root(share: &Share, hello: &Hello) -> io::Result<Root> {
 
 fn filter(rules: &[Rule]) -> Result<Filter, SyncFailure> {
     Filter::new(rules).map_err(|fault| SyncFailure::new(SyncCode::BadFilter, fault.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_that_is_refused_leaves_a_quota_as_it_was_whatever_others_do_meanwhile() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let mut share = Share::new("docs", Arc::new(Root::open(directory.path()).unwrap()));
+        share.quota = Some(100);
+        share.charge(60).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    share.charge(u64::MAX - 50).unwrap_err();
+                }
+            });
+            let slipped = (0..100_000).filter(|_| share.charge(41).is_ok()).count();
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(slipped, 0);
+        });
+        share.charge(40).unwrap();
+    }
 }

@@ -17,7 +17,7 @@ pub use actions::{Action, Deletion, Offered, PlanFault, Present, SkipReason};
 use names::{Name, Names};
 
 use super::entry::{Kind, Metadata, TreePath};
-use crate::limits::DELETION_COUNT_MAX;
+use crate::limits::{DELETION_COUNT_MAX, DELETION_LEN_MAX, OPEN_XATTRS_LEN_MAX};
 
 /// What decides about differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct PlanOptions {
     pub checksum: bool,
     /// Owner and group are kept in step too: only where the target's process may set them.
     pub owners: bool,
+    /// So is what makes a file act with the rights of its owner ([`Metadata::without_privileges`]): only where the target
+    /// chose its source.
+    pub privileges: bool,
 }
 
 /// Merges the two listings. `stack` holds the directories of the source around the last entry offered, outermost first;
@@ -44,6 +47,8 @@ pub struct Planner {
     ignored: Option<TreePath>,
     names: Names,
     deletions: Vec<Deletion>,
+    /// What `deletions` and `dying` hold, at most [`DELETION_LEN_MAX`].
+    deletions_len: usize,
     /// Entries to be deleted for which there was no room in `deletions`.
     left_count: u64,
     /// Entries of the target that were seen, excluded ones aside.
@@ -84,6 +89,7 @@ impl Planner {
             ignored: None,
             names: Names::default(),
             deletions: Vec::new(),
+            deletions_len: 0,
             left_count: 0,
             present_count: 0,
             unchanged_count: 0,
@@ -117,6 +123,11 @@ impl Planner {
             u64::from(present.as_ref().is_some_and(|present| !present.is_excluded && !path.is_root()));
         if self.ignored.as_ref().is_some_and(|ignored| path.is_within(ignored)) {
             self.leave_alone(offered, None, actions);
+            return Ok(());
+        }
+        if matches!(offered.entry.kind, Kind::Directory) && !self.has_room_for(&offered.entry.metadata) {
+            let reason = "too many extended attributes in the directories around it".to_owned();
+            self.leave_alone(offered, Some(SkipReason::Refused(reason)), actions);
             return Ok(());
         }
         match present {
@@ -181,11 +192,13 @@ impl Planner {
             actions.push(Action::Skip { path: present.path, reason });
             return;
         }
-        if self.deletions.len() >= DELETION_COUNT_MAX {
+        let len = deletion_len(&present.path);
+        if self.deletions.len() >= DELETION_COUNT_MAX || self.deletions_len + len > DELETION_LEN_MAX {
             self.left_count += 1;
             self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
             return;
         }
+        self.deletions_len += len;
         if self.dying.is_empty() {
             self.touch();
         }
@@ -387,8 +400,15 @@ impl Planner {
         }
     }
 
+    /// Whether the attributes of one directory more may be kept until it is left.
+    fn has_room_for(&self, metadata: &Metadata) -> bool {
+        let open_len: usize = self.stack.iter().map(|directory| directory.metadata.xattrs_len()).sum();
+        open_len + metadata.xattrs_len() <= OPEN_XATTRS_LEN_MAX
+    }
+
     fn enter(&mut self, offered: Offered, is_changed: bool, is_touched: bool, is_ignored: bool) {
-        let (path, metadata) = (offered.entry.path, offered.entry.metadata);
+        let path = offered.entry.path;
+        let metadata = if is_ignored { Metadata::default() } else { offered.entry.metadata };
         self.stack.push(OpenDirectory { path, metadata, is_changed, is_touched, is_ignored });
     }
 
@@ -415,9 +435,14 @@ impl Planner {
         let is_left = |directory: &mut DyingDirectory| path.is_none_or(|path| !path.is_within(&directory.path));
         while let Some(directory) = self.dying.pop_if(is_left) {
             if directory.is_kept {
+                self.deletions_len -= deletion_len(&directory.path);
                 continue;
             }
-            let count = 1 + self.deletions.drain(directory.first_index..).map(|inside| inside.count).sum::<u64>();
+            let mut count = 1;
+            for inside in self.deletions.drain(directory.first_index..) {
+                count += inside.count;
+                self.deletions_len -= deletion_len(&inside.path);
+            }
             self.deletions.push(Deletion { path: directory.path, count, is_directory: true });
         }
     }
@@ -425,10 +450,15 @@ impl Planner {
     fn differs(&self, offered: &Offered, present: &Present) -> bool {
         let (wanted, found) = (&offered.entry.metadata, &present.metadata);
         let is_symlink = matches!(offered.entry.kind, Kind::Symlink { .. });
-        !same_time(wanted, found)
-            || (!is_symlink && wanted.mode != found.mode)
+        let is_file = matches!(offered.entry.kind, Kind::File { .. });
+        let same_rights = if is_file && !self.options.privileges {
+            same_rights(&wanted.without_privileges(), &found.without_privileges())
+        } else {
+            (is_symlink || wanted.mode == found.mode) && wanted.xattrs == found.xattrs
+        };
+        !same_rights
+            || !same_time(wanted, found)
             || (self.options.owners && (wanted.uid, wanted.gid) != (found.uid, found.gid))
-            || wanted.xattrs != found.xattrs
     }
 }
 
@@ -437,6 +467,15 @@ fn finish_directory(directory: OpenDirectory, actions: &mut Vec<Action>) {
     if !is_ignored && (is_changed || is_touched) {
         actions.push(Action::FinishDirectory { path, metadata, is_changed });
     }
+}
+
+/// What a deletion takes while it is remembered.
+fn deletion_len(path: &TreePath) -> usize {
+    path.as_bytes().len() + 64
+}
+
+fn same_rights(one: &Metadata, other: &Metadata) -> bool {
+    one.mode == other.mode && one.xattrs == other.xattrs
 }
 
 fn same_time(one: &Metadata, other: &Metadata) -> bool {

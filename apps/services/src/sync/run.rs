@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) wanted: Gate,
     pub(crate) counters: Counters,
     is_stopped: AtomicBool,
+    /// Nothing comes or goes any more: stopped, or the channel has ended.
+    is_over: AtomicBool,
     failure: Mutex<Option<SyncFailure>>,
 }
 
@@ -154,6 +156,7 @@ impl Shared {
             wanted: Gate::new(WANTED_COUNT_MAX, WANTED_LEN_MAX),
             counters: Counters::default(),
             is_stopped: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
     }
@@ -168,6 +171,11 @@ impl Shared {
     /// Whether there is no point in going on.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
         if self.is_stopped.load(Ordering::Acquire) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Whether long work for the other side is in vain: what came before the end may still be taken, but no more goes out.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// Notes why a thread could not go on; the others stop too.
@@ -217,6 +225,7 @@ impl Shared {
 
     /// Nothing more comes or goes: what waits is let go.
     fn close_queues(&self) {
+        self.is_over.store(true, Ordering::Release);
         self.control.close();
         self.listing.close();
         self.lanes.iter().for_each(Queue::close);

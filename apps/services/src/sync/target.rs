@@ -27,7 +27,7 @@ use super::run::{Shared, Trouble};
 use super::tree::{DirectoryCache, Trash, Walk, Walked, is_reserved, sweep};
 use super::wire::entries::Entries;
 use super::wire::{self, KIND_PLANNED, Message, Outcome, Totals};
-use crate::limits::{LANE_COUNT, TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX};
+use crate::limits::{LANE_COUNT, LIST_WINDOW_COUNT, TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX};
 use act::Actor;
 use lane::Lane;
 pub(crate) use lane::LaneItem;
@@ -49,6 +49,8 @@ struct Presents<'a> {
 struct Listed {
     hasher: Box<blake3::Hasher>,
     entry_count: u64,
+    /// How many entries the source may have listed by now.
+    count_max: u64,
     message_len: u64,
     is_complete: bool,
 }
@@ -84,9 +86,15 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
     let mut walk = Walk::new(terms.root.clone(), terms.filter.clone());
     let flags = terms.hello.flags;
     let owners = rustix::process::geteuid().is_root();
-    let mut planner = Planner::new(PlanOptions { delete: flags.delete, checksum: flags.checksum, owners });
+    let mut planner = Planner::new(PlanOptions {
+        delete: flags.delete,
+        checksum: flags.checksum,
+        owners,
+        privileges: terms.keeps_privileges(),
+    });
     let mut actor = Actor::new(shared, terms, reports)?;
-    let mut listed = Listed { hasher: Box::default(), entry_count: 0, message_len: 0, is_complete: false };
+    let mut listed =
+        Listed { hasher: Box::default(), entry_count: 0, count_max: 0, message_len: 0, is_complete: false };
     let mut presents = Presents { walk: &mut walk, shared }.peekable();
     take_listing(&mut listed, &mut planner, &mut presents, &mut actor)?;
     let mut actions = Vec::new();
@@ -132,6 +140,8 @@ fn take_listing(
             actor.reports().flush()?;
             timed(&shared.counters.network_ns, || shared.listing.take(&mut messages))?;
         }
+        // All of these were sent before anything of them counted as planned.
+        listed.count_max = listed.entry_count + LIST_WINDOW_COUNT;
         while let Some(message) = messages.pop_front() {
             if listed.is_complete {
                 return Err(SyncFailure::protocol("more was listed after the end").into());
@@ -152,6 +162,7 @@ fn take_list_message(
 ) -> Result<(), Trouble> {
     let shared = actor.shared();
     let body = match wire::decode(message)? {
+        Message::List([]) => return Err(SyncFailure::protocol("a listing of nothing came").into()),
         Message::List(body) => body,
         Message::ListEnd { count } => {
             listed.is_complete = true;
@@ -170,6 +181,9 @@ fn take_list_message(
     while let Some(offered) = entries.next_entry()? {
         check_offer(&offered, actor)?;
         listed.entry_count += 1;
+        if listed.entry_count > listed.count_max {
+            return Err(SyncFailure::protocol("more entries were listed than there was room for").into());
+        }
         planner.offer(offered, presents, &mut actions).map_err(SyncFailure::protocol)?;
         actor.act_all(&mut actions)?;
     }
@@ -190,7 +204,9 @@ fn check_offer(offered: &super::plan::Offered, actor: &Actor<'_>) -> Result<(), 
     if is_reserved(path) {
         return Err(SyncFailure::protocol(format!("{path} was listed, a name that is kept for sync itself")).into());
     }
-    if !offered.is_excluded && actor.is_excluded(path, is_directory) {
+    // What could not be looked at may be a directory or not; nothing is made of it anyway.
+    let has_kind = offered.entry.kind != Kind::Unreadable;
+    if has_kind && !offered.is_excluded && actor.is_excluded(path, is_directory) {
         return Err(SyncFailure::protocol(format!("{path} was listed, which the rules leave out")).into());
     }
     Ok(())
@@ -232,8 +248,7 @@ fn agree(shared: &Shared, terms: &Terms, totals: Totals, ours: [u8; 32]) -> Resu
 /// Clears away what earlier runs left. What cannot be cleared away now is there for the next run.
 fn tidy(terms: &Terms, walk: &mut Walk) {
     let mut cache = DirectoryCache::new(terms.root.clone());
-    // Everything is in place, so nobody comes back for those of earlier runs; those of other runs now are locked.
-    sweep(&mut cache, walk.take_parts(), |_| false);
+    sweep(&mut cache, walk.take_parts(), SystemTime::now());
     if let Err(error) = Trash::prune(&terms.root, SystemTime::now(), TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX) {
         tracing::warn!(%error, "old deletions could not be cleared away");
     }

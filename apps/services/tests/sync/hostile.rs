@@ -62,7 +62,7 @@ impl Spoken<'_> {
     }
 }
 
-fn counted(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn counted(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
 }
 

@@ -267,7 +267,7 @@ proptest! {
     #[test]
     fn comparing_content_ends_the_same(one in plain_seeds(), other in plain_seeds()) {
         let (source, mut target) = (Model::new(&one, true), Model::new(&other, false));
-        let options = PlanOptions { delete: true, checksum: true, owners: true };
+        let options = PlanOptions { delete: true, checksum: true, owners: true, privileges: true };
         let (actions, deletions, _) = plan(&source, &target, options);
         target.apply(&actions, &deletions, &source);
         prop_assert_eq!(target.shape(), source.shape());
@@ -381,4 +381,36 @@ fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
         let expected: Vec<_> = expected.into_iter().map(|(path, count)| (path.to_owned(), count)).collect();
         assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn deletions_are_bounded_in_bytes_and_the_rest_is_left_to_the_next_run() {
+    let count = 40_000;
+    let present = |number: usize| Present {
+        path: TreePath::new(format!("{number:05}/{}", "x/".repeat(500) + &"y".repeat(200)).as_bytes()).unwrap(),
+        kind: Kind::File { len: 0 },
+        metadata: Metadata::default(),
+        identity: None,
+        is_excluded: false,
+        reason: None,
+    };
+    let mut planner = Planner::new(PlanOptions { delete: true, ..PlanOptions::default() });
+    let deletions = planner.end(&mut (0..count).map(present).peekable(), &mut Vec::new());
+    let len: usize = deletions.iter().map(|deletion| deletion.path.as_bytes().len() + 64).sum();
+    assert!(len <= crate::limits::DELETION_LEN_MAX && len > crate::limits::DELETION_LEN_MAX / 2);
+    assert_eq!(deletions.len() as u64 + planner.left_count(), count as u64);
+}
+
+#[test]
+fn attributes_of_the_directories_around_an_entry_are_bounded() {
+    let xattrs = vec![(b"user.a"[..].into(), vec![0; 32_000].into())];
+    let directory = |depth: usize| {
+        let mut offered = offered(depth as u64, &vec!["d"; depth].join("/"), Kind::Directory);
+        offered.entry.metadata.xattrs = xattrs.clone();
+        offered
+    };
+    let actions = offer_all((0..200).map(directory).collect(), vec![]).unwrap();
+    let skipped = actions.iter().filter(|action| matches!(action, Action::Skip { .. })).count();
+    let made = actions.iter().filter(|action| matches!(action, Action::MakeDirectory { .. })).count();
+    assert!(skipped == 1 && (100..150).contains(&made), "{skipped} {made}");
 }

@@ -112,10 +112,12 @@ impl<'a> Actor<'a> {
                 result.map(|_| ())
             }
             Action::WriteFile { index, path, len, metadata } => {
-                self.want(Wanted { index, path, len, metadata, is_check: false, differs: false })
+                let (metadata, left_out) = self.permitted(metadata);
+                self.want(Wanted { index, path, len, metadata, left_out, is_check: false, differs: false })
             }
             Action::CheckFile { index, path, len, metadata, differs } => {
-                self.want(Wanted { index, path, len, metadata, is_check: true, differs })
+                let (metadata, left_out) = self.permitted(metadata);
+                self.want(Wanted { index, path, len, metadata, left_out, is_check: true, differs })
             }
             Action::MakeSymlink { path, target, metadata } => {
                 let make = |cache: &mut DirectoryCache| make_symlink(cache, &path, &target, &metadata);
@@ -123,7 +125,7 @@ impl<'a> Actor<'a> {
                 Ok(())
             }
             Action::HardLink { path, to } => self.keep_link(Link { path, to }),
-            Action::SetMetadata { path, metadata, is_symlink } => self.set_metadata(&path, &metadata, is_symlink),
+            Action::SetMetadata { path, metadata, is_symlink } => self.set_metadata(&path, metadata, is_symlink),
             Action::FinishDirectory { path, metadata, is_changed } => self.keep_directory(path, metadata, is_changed),
             Action::Replace { count, with } => self.replace(count, *with),
             Action::Skip { path, reason } if path.is_root() => {
@@ -166,9 +168,18 @@ impl<'a> Actor<'a> {
         Ok(())
     }
 
-    fn set_metadata(&mut self, path: &TreePath, metadata: &Metadata, is_symlink: bool) -> Result<(), Trouble> {
+    /// The attributes that a file may have here, of those that it has at the source; and what is left out.
+    fn permitted(&self, metadata: Metadata) -> (Metadata, Warnings) {
+        if self.terms.keeps_privileges() || !metadata.has_privileges() {
+            return (metadata, Warnings::default());
+        }
+        (metadata.without_privileges(), Warnings { privileges: true, ..Warnings::default() })
+    }
+
+    fn set_metadata(&mut self, path: &TreePath, metadata: Metadata, is_symlink: bool) -> Result<(), Trouble> {
         let kind = if is_symlink { Kind::Symlink { target: Box::default() } } else { Kind::File { len: 0 } };
-        let set = |cache: &mut DirectoryCache| set_metadata(cache, path, &kind, metadata);
+        let (metadata, left_out) = if is_symlink { (metadata, Warnings::default()) } else { self.permitted(metadata) };
+        let set = |cache: &mut DirectoryCache| Ok(set_metadata(cache, path, &kind, &metadata)? | left_out);
         self.totals.metadata_count += u64::from(self.change(path, Some(ChangeKind::SetMetadata), set)?);
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::sync::plan::SkipReason;
 use crate::sync::progress::{add, add_time, timed};
 use crate::sync::receipt::LaneDigest;
 use crate::sync::run::{Shared, Trouble};
-use crate::sync::tree::{DirectoryCache, Part, set_metadata};
+use crate::sync::tree::{DirectoryCache, Part, Warnings, set_metadata};
 use crate::sync::wire::pieces::{Ending, What, next_piece};
 use crate::sync::wire::reports::ChangeKind;
 use crate::sync::wire::{self, KIND_SETTLED, KIND_TARGET_TIMES, KIND_WANT, Message, Settled, Totals, Want, WantFrom};
@@ -56,7 +56,10 @@ pub(crate) struct Wanted {
     pub(super) index: u64,
     pub(super) path: TreePath,
     pub(super) len: u64,
+    /// As they shall be here.
     pub(super) metadata: Metadata,
+    /// What of the source's attributes shall not be here.
+    pub(super) left_out: Warnings,
     /// It is compared first with what is in place.
     pub(super) is_check: bool,
     /// The attributes of what is in place differ.
@@ -229,7 +232,7 @@ impl<'a> Lane<'a> {
     fn prefix(&mut self, wanted: &Wanted) -> io::Result<Option<Prefix>> {
         let counters = &self.shared.counters;
         let times = (&counters.target_disk_ns, &counters.target_hash_ns);
-        let may_go_on = || self.shared.check().is_ok();
+        let may_go_on = || !self.shared.is_over();
         if wanted.is_check {
             let file = self.cache.open_file(&wanted.path)?;
             let hasher = hash_prefix(&file, wanted.len, &mut self.scratch, times, may_go_on)?;
@@ -265,7 +268,7 @@ impl<'a> Lane<'a> {
             match result {
                 Ok(warnings) => {
                     self.totals.file_count += 1;
-                    self.reports.warn(&wanted.path, warnings)?;
+                    self.reports.warn(&wanted.path, warnings | wanted.left_out)?;
                 }
                 Err(error) => self.refuse(&wanted.path, &error)?,
             }
@@ -302,16 +305,21 @@ impl<'a> Lane<'a> {
         };
         match what {
             What::Bytes { offset, bytes } => {
-                self.terms.charge(bytes.len() as u64)?;
-                self.totals.sent_len += bytes.len() as u64;
-                add(&self.shared.counters.content_len, bytes.len() as u64);
-                file.write(offset, bytes, &self.shared.counters)?;
+                let len = bytes.len() as u64;
+                self.totals.sent_len += len;
+                add(&self.shared.counters.content_len, len);
+                if file.admit(offset, len)? {
+                    self.terms.charge(len)?;
+                    file.write(offset, bytes, &self.shared.counters)?;
+                }
             }
             What::Hole { offset, len } => {
-                self.terms.charge(len)?;
-                add(&self.shared.counters.content_len, len);
-                if !file.skip(offset, len, || self.shared.check().is_ok())? {
-                    return Err(Trouble::Stopped);
+                if file.admit(offset, len)? {
+                    self.terms.charge(len)?;
+                    add(&self.shared.counters.content_len, len);
+                    if !file.skip(len, || !self.shared.is_over()) {
+                        return Err(Trouble::Stopped);
+                    }
                 }
             }
             What::Restart => return self.restart(file),
@@ -390,7 +398,7 @@ impl<'a> Lane<'a> {
         });
         match finished {
             Ok(warnings) => {
-                self.reports.warn(&wanted.path, warnings)?;
+                self.reports.warn(&wanted.path, warnings | wanted.left_out)?;
                 self.totals.file_count += 1;
                 self.settle(wanted.index, Settled::Stored, Some(ending));
             }
@@ -416,7 +424,7 @@ impl<'a> Lane<'a> {
         }
         let kind = Kind::File { len: wanted.len };
         match set_metadata(&mut self.cache, &wanted.path, &kind, &wanted.metadata) {
-            Ok(warnings) => Ok(self.reports.warn(&wanted.path, warnings)?),
+            Ok(warnings) => Ok(self.reports.warn(&wanted.path, warnings | wanted.left_out)?),
             Err(error) => self.refuse(&wanted.path, &error),
         }
     }

@@ -10,10 +10,10 @@ use crate::sync::tree::{DirectoryCache, Part, PartKey};
 use crate::sync::wire::pieces::Ending;
 
 use super::lane::Wanted;
-use crate::limits::RESUME_LEN_MIN;
+use crate::limits::{GROWTH_LEN_MAX, RESUME_LEN_MIN};
 
-/// A file on order of which the first piece has come. `received_len` bytes are in `hasher`, and, unless it was given up or
-/// is only compared, below that length of `part`.
+/// A file on order of which the first piece has come. Unless it was given up, `received_len` bytes are in `hasher`, and, if
+/// it is not only compared, below that length of `part`; `received_len <= len_max(wanted.len)`.
 pub(super) struct OpenFile {
     pub(super) wanted: Wanted,
     pub(super) base: Base,
@@ -53,38 +53,41 @@ impl OpenFile {
         Ok(Self { wanted, base, received_len: 0, hasher: blake3::Hasher::new() })
     }
 
-    /// Takes bytes.
+    /// Looks at where content goes before it is taken, and gives the file up if there is no room for it: what is in place
+    /// is not written to, and what has become far longer than it was listed would have no bound. Whether it is wanted.
+    pub(super) fn admit(&mut self, offset: u64, len: u64) -> Result<bool, SyncFailure> {
+        let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
+        let end = end.filter(|_| offset == self.received_len);
+        let end = end.ok_or_else(|| SyncFailure::protocol("content came with gaps or twice"))?;
+        if matches!(self.base, Base::InPlace) || end > len_max(self.wanted.len) {
+            self.give_up(SkipReason::Changing);
+        }
+        let is_wanted = matches!(self.base, Base::Part(_));
+        if !is_wanted {
+            self.received_len = end;
+        }
+        Ok(is_wanted)
+    }
+
+    /// Takes bytes that were admitted.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], counters: &Counters) -> Result<(), SyncFailure> {
-        self.check(offset, bytes.len() as u64)?;
+        let Base::Part(part) = &self.base else { return Ok(()) };
         timed(&counters.target_hash_ns, || {
             self.hasher.update(bytes);
         });
         self.received_len += bytes.len() as u64;
-        let written = match &self.base {
-            Base::Part(part) => timed(&counters.target_disk_ns, || part.write_at(offset, bytes)),
-            // It has grown at the source since it was listed, and what is in place is not to be written to.
-            Base::InPlace => {
-                self.base = Base::GivenUp(SkipReason::Changing);
-                return Ok(());
-            }
-            Base::GivenUp(_) => return Ok(()),
-        };
-        let Err(error) = written else { return Ok(()) };
+        let Err(error) = timed(&counters.target_disk_ns, || part.write_at(offset, bytes)) else { return Ok(()) };
         if is_out_of_space(&error) {
             return Err(SyncFailure::storage(&self.wanted.path.to_string(), &error));
         }
-        self.base = Base::GivenUp(SkipReason::Refused(error.to_string()));
+        self.give_up(SkipReason::Refused(error.to_string()));
         Ok(())
     }
 
-    /// Takes a hole; false if the run was stopped meanwhile.
-    pub(super) fn skip(&mut self, offset: u64, len: u64, may_go_on: impl Fn() -> bool) -> Result<bool, SyncFailure> {
-        self.check(offset, len)?;
-        if matches!(self.base, Base::InPlace) {
-            self.base = Base::GivenUp(SkipReason::Changing);
-        }
+    /// Takes a hole that was admitted; false if the run was stopped meanwhile.
+    pub(super) fn skip(&mut self, len: u64, may_go_on: impl Fn() -> bool) -> bool {
         self.received_len += len;
-        Ok(hash_zeros(&mut self.hasher, len, may_go_on))
+        hash_zeros(&mut self.hasher, len, may_go_on)
     }
 
     /// Begins again.
@@ -104,8 +107,11 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Checks what the source says of the whole against what came.
+    /// Checks what the source says of the whole against what came; what was given up was not looked at.
     pub(super) fn check_end(&self, ending: &Ending) -> Result<(), SyncFailure> {
+        if matches!(self.base, Base::GivenUp(_)) {
+            return Ok(());
+        }
         let has_len = ending.len == self.received_len;
         if has_len && self.hasher.finalize() == ending.hash {
             return Ok(());
@@ -124,10 +130,17 @@ impl OpenFile {
         }
     }
 
-    fn check(&self, offset: u64, len: u64) -> Result<(), SyncFailure> {
-        let is_next = offset == self.received_len && i64::try_from(offset.saturating_add(len)).is_ok();
-        if is_next { Ok(()) } else { Err(SyncFailure::protocol("content came with gaps or twice")) }
+    /// What there is of it goes; what still comes is not looked at.
+    fn give_up(&mut self, reason: SkipReason) {
+        if !matches!(self.base, Base::GivenUp(_)) {
+            self.base = Base::GivenUp(reason);
+        }
     }
+}
+
+/// How long a file may turn out to be that was listed with this length: it may have grown since.
+fn len_max(listed_len: u64) -> u64 {
+    listed_len.saturating_mul(2).saturating_add(GROWTH_LEN_MAX)
 }
 
 /// The temporary file for this version of a file.

@@ -7,7 +7,7 @@
 use std::ffi::CStr;
 use std::fmt;
 use std::io::Write;
-use std::ops::BitOrAssign;
+use std::ops::BitOr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::buffer::spare_capacity;
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::root::Directory;
 use crate::limits::XATTRS_LEN_MAX;
-use crate::sync::entry::{Metadata, Xattr};
+use crate::sync::entry::{CAPABILITY_XATTR, Metadata, Xattr};
 
 /// What could not be set on an entry that is in place otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Warnings {
     /// Set-user-ID or set-group-ID of a file, left out because its owner or group could not be set: they would lend the
     /// rights of somebody else.
     pub special_bits: bool,
+    /// These or capabilities, left out because the other side may not lend the rights of this one.
+    pub privileges: bool,
     /// The mode.
     pub mode: bool,
     /// The time of the last change.
@@ -41,13 +43,18 @@ impl Warnings {
     }
 }
 
-impl BitOrAssign for Warnings {
-    fn bitor_assign(&mut self, other: Self) {
-        self.owner |= other.owner;
-        self.special_bits |= other.special_bits;
-        self.mode |= other.mode;
-        self.times |= other.times;
-        self.xattrs |= other.xattrs;
+impl BitOr for Warnings {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            owner: self.owner | other.owner,
+            special_bits: self.special_bits | other.special_bits,
+            privileges: self.privileges | other.privileges,
+            mode: self.mode | other.mode,
+            times: self.times | other.times,
+            xattrs: self.xattrs | other.xattrs,
+        }
     }
 }
 
@@ -56,6 +63,7 @@ impl fmt::Display for Warnings {
         let all = [
             (self.owner, "owner"),
             (self.special_bits, "set-ID bits"),
+            (self.privileges, "set-ID bits and capabilities, which a push does not bring"),
             (self.mode, "mode"),
             (self.times, "time"),
             (self.xattrs, "extended attributes"),
@@ -180,7 +188,7 @@ fn list_names(place: Place<'_>, list: &mut Vec<u8>) -> Result<bool, Errno> {
 
 fn is_kept(name: &[u8]) -> bool {
     name.strip_prefix(b"user.").is_some_and(|rest| !rest.is_empty())
-        || matches!(name, b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default")
+        || matches!(name, CAPABILITY_XATTR | b"system.posix_acl_access" | b"system.posix_acl_default")
 }
 
 /// Makes the attributes of an open file or directory, which are `now`, those of `metadata`.

@@ -200,18 +200,13 @@ impl Drop for Part {
     }
 }
 
-/// Removes those of `parts` that nobody comes back for: older than [`STALE_PART_AGE`], or not wanted any more. Leaves those
-/// that a process is writing. Gives how many it removed.
-pub fn sweep(
-    cache: &mut DirectoryCache,
-    parts: impl IntoIterator<Item = TreePath>,
-    is_wanted: impl Fn(&TreePath) -> bool,
-) -> u64 {
-    let now = SystemTime::now();
+/// Removes those of `parts` that nobody comes back for: older than [`STALE_PART_AGE`]. Younger ones may be what another
+/// source goes on with. Leaves those that a process is writing. Gives how many it removed.
+pub fn sweep(cache: &mut DirectoryCache, parts: impl IntoIterator<Item = TreePath>, now: SystemTime) -> u64 {
     let mut removed_count = 0;
     for path in parts {
         let Ok((parent, name)) = cache.parent(&path) else { continue };
-        if (is_old(&parent, name, now) || !is_wanted(&path)) && clear_away(&parent, name).is_ok() {
+        if is_old(&parent, name, now) && clear_away(&parent, name).is_ok() {
             removed_count += 1;
         }
     }

@@ -31,7 +31,7 @@ impl Lane<'_> {
     pub(super) fn keep_for_group(&mut self, wanted: Wanted, part: Part, ending: &Ending) -> Result<(), Trouble> {
         match part.prepare(&wanted.metadata, ending.len) {
             Ok(warnings) => {
-                self.reports.warn(&wanted.path, warnings)?;
+                self.reports.warn(&wanted.path, warnings | wanted.left_out)?;
                 self.group.len += ending.len;
                 self.group.files.push((wanted, part, *ending));
             }

@@ -265,19 +265,19 @@ fn a_cache_holds_more_directories_than_it_keeps() {
 }
 
 #[test]
-fn stale_parts_are_swept_and_wanted_or_locked_ones_stay() {
+fn stale_parts_are_swept_and_young_or_locked_ones_stay() {
     let fixture = Fixture::new();
-    for of in ["wanted", "unwanted"] {
-        create(&fixture, of).keep();
-    }
+    create(&fixture, "left").keep();
     let held = create(&fixture, "held");
     fixture.write("d/.landline-sync-is-a-directory.part/f", "");
     let mut walk = fixture.walk();
     assert_eq!(walk.by_ref().count(), 2);
     let parts = walk.take_parts();
-    assert_eq!(parts.len(), 4);
-    assert_eq!(sweep(&mut fixture.cache(), parts, |part| *part == path(&part_name("wanted"))), 1);
-    assert!(fixture.exists(&part_name("wanted")) && !fixture.exists(&part_name("unwanted")));
+    assert_eq!(parts.len(), 3);
+    assert_eq!(sweep(&mut fixture.cache(), parts.clone(), SystemTime::now()), 0);
+    let later = SystemTime::now() + STALE_PART_AGE + Duration::from_secs(60);
+    assert_eq!(sweep(&mut fixture.cache(), parts, later), 1);
+    assert!(fixture.exists(&part_name("held")) && !fixture.exists(&part_name("left")));
     held.finish(b"held", &metadata(0o600), 0).unwrap();
     let capacity = fixture.root.file_system_capacity().unwrap();
     assert!(capacity.free_len <= capacity.total_len);
