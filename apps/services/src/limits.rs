@@ -121,8 +121,9 @@ pub const OPEN_XATTRS_LEN_MAX: usize = 4 * 1024 * 1024;
 pub const DELETION_COUNT_MAX: usize = 500_000;
 /// Bytes of their paths, each with 64 more.
 pub const DELETION_LEN_MAX: usize = 32 * 1024 * 1024;
-/// Files of one lane that are synced together, with one wait, where syncing is asked for.
-pub const DURABLE_GROUP_COUNT_MAX: usize = 256;
+/// Files of one lane that are synced together, with one wait, where syncing is asked for. All of them are held open, of the
+/// 1,024 files that a process may usually have.
+pub const DURABLE_GROUP_COUNT_MAX: usize = 128;
 /// Bytes of them: what a disk writes in a fraction of a second.
 pub const DURABLE_GROUP_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Runs that one peer may have under way with us at a time: each has up to four threads.

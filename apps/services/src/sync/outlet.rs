@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use landline::{Channel, SendError};
+use landline::{BatchError, Channel, SendError};
 
 use super::queue::{Stopped, lock};
 
@@ -40,24 +40,40 @@ impl Outlet {
     /// Sends a message, waiting for room.
     pub(crate) fn send(&self, mut message: Bytes) -> Result<(), Stopped> {
         loop {
-            let seen_count = {
-                let state = lock(&self.state);
-                if state.is_closed {
-                    return Err(Stopped);
-                }
-                state.writable_count
-            };
+            let seen_count = self.writable_count()?;
             match self.channel.send(message) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Full(back)) => message = back,
                 // Why, the app will say, from the link's or channel's own event.
                 Err(SendError::Closed(_) | SendError::TooLarge(_)) => return Err(Stopped),
             }
-            let state = lock(&self.state);
-            let has_heard_nothing = |state: &mut Told| state.writable_count == seen_count && !state.is_closed;
-            let waited = self.changed.wait_timeout_while(state, LOOK_AGAIN, has_heard_nothing);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            self.wait_writable(seen_count);
         }
+    }
+
+    /// Sends messages, in one hop to the engine if there is room, which costs no more than one message does.
+    pub(crate) fn send_all(&self, messages: &mut Vec<Bytes>) -> Result<(), Stopped> {
+        while !messages.is_empty() {
+            let seen_count = self.writable_count()?;
+            match self.channel.send_batch(messages) {
+                Ok(()) => {}
+                Err(BatchError::Full) => self.wait_writable(seen_count),
+                Err(BatchError::Closed | BatchError::TooLarge) => return Err(Stopped),
+            }
+        }
+        Ok(())
+    }
+
+    fn writable_count(&self) -> Result<u64, Stopped> {
+        let state = lock(&self.state);
+        if state.is_closed { Err(Stopped) } else { Ok(state.writable_count) }
+    }
+
+    /// Waits for word of room since `seen_count` was read.
+    fn wait_writable(&self, seen_count: u64) {
+        let has_heard_nothing = |state: &mut Told| state.writable_count == seen_count && !state.is_closed;
+        let waited = self.changed.wait_timeout_while(lock(&self.state), LOOK_AGAIN, has_heard_nothing);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Waits for a while, or until everybody is let go.

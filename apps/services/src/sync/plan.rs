@@ -7,6 +7,7 @@
 //! number of entries.
 
 mod actions;
+mod extra;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,11 @@ mod tests;
 use std::iter::Peekable;
 
 pub use actions::{Action, Deletion, Offered, PlanFault, Present, SkipReason};
+use extra::DyingDirectory;
 use names::{Name, Names};
 
 use super::entry::{Kind, Metadata, TreePath};
-use crate::limits::{DELETION_COUNT_MAX, DELETION_LEN_MAX, OPEN_XATTRS_LEN_MAX};
+use crate::limits::OPEN_XATTRS_LEN_MAX;
 
 /// What decides about differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,15 +68,6 @@ struct OpenDirectory {
     /// Something in it comes or goes, which changes its time.
     is_touched: bool,
     is_ignored: bool,
-}
-
-/// A directory that only the target has. Its content is in `deletions[first_index..]`.
-#[derive(Debug)]
-struct DyingDirectory {
-    path: TreePath,
-    first_index: usize,
-    /// It holds something that is not to be touched.
-    is_kept: bool,
 }
 
 impl Planner {
@@ -168,46 +161,6 @@ impl Planner {
     /// Entries that ought to be deleted and are left to the next run, because there were too many.
     pub fn left_count(&self) -> u64 {
         self.left_count
-    }
-
-    /// An entry that only the target has.
-    fn plan_extra(&mut self, present: Present, actions: &mut Vec<Action>) {
-        if present.path.is_root() {
-            return;
-        }
-        self.close_dying(Some(&present.path));
-        self.leave_until(&present.path, actions);
-        let is_kept = self.kept.as_ref().is_some_and(|kept| present.path.is_within(kept));
-        if present.is_excluded || is_kept {
-            self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
-            return;
-        }
-        self.present_count += 1;
-        if !self.options.delete {
-            return;
-        }
-        if present.kind == Kind::Unreadable {
-            self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
-            let reason = SkipReason::TargetUnreadable(present.reason.unwrap_or_default());
-            actions.push(Action::Skip { path: present.path, reason });
-            return;
-        }
-        let len = deletion_len(&present.path);
-        if self.deletions.len() >= DELETION_COUNT_MAX || self.deletions_len + len > DELETION_LEN_MAX {
-            self.left_count += 1;
-            self.dying.iter_mut().for_each(|directory| directory.is_kept = true);
-            return;
-        }
-        self.deletions_len += len;
-        if self.dying.is_empty() {
-            self.touch();
-        }
-        if present.kind == Kind::Directory {
-            let first_index = self.deletions.len();
-            self.dying.push(DyingDirectory { path: present.path, first_index, is_kept: false });
-        } else {
-            self.deletions.push(Deletion { path: present.path, count: 1, is_directory: false });
-        }
     }
 
     /// An entry that only the source has.
@@ -428,23 +381,6 @@ impl Planner {
     /// Whether `parent` is the directory that the listing is in.
     fn is_inside(&self, parent: &TreePath) -> bool {
         self.stack.last().map_or(parent.is_root(), |directory| directory.path == *parent)
-    }
-
-    /// Decides about the deleted directories that `path` is not in: whole, or, where something in them stays, piece by piece.
-    fn close_dying(&mut self, path: Option<&TreePath>) {
-        let is_left = |directory: &mut DyingDirectory| path.is_none_or(|path| !path.is_within(&directory.path));
-        while let Some(directory) = self.dying.pop_if(is_left) {
-            if directory.is_kept {
-                self.deletions_len -= deletion_len(&directory.path);
-                continue;
-            }
-            let mut count = 1;
-            for inside in self.deletions.drain(directory.first_index..) {
-                count += inside.count;
-                self.deletions_len -= deletion_len(&inside.path);
-            }
-            self.deletions.push(Deletion { path: directory.path, count, is_directory: true });
-        }
     }
 
     fn differs(&self, offered: &Offered, present: &Present) -> bool {

@@ -120,6 +120,14 @@ impl Window {
         Self { state: Mutex::default(), room: Condvar::new(), len_max }
     }
 
+    /// Takes room for `len`, if there is.
+    pub(crate) fn try_enter(&self, len: u64) -> bool {
+        let mut state = lock(&self.state);
+        let has_room = !state.is_closed && state.sent + len <= state.done + self.len_max;
+        state.sent += if has_room { len } else { 0 };
+        has_room
+    }
+
     /// Takes room for `len`, which is at most the window, waiting for it. Gives how long that took.
     pub(crate) fn enter(&self, len: u64) -> Result<Duration, Stopped> {
         let mut state = lock(&self.state);

@@ -75,7 +75,7 @@ pub(super) fn serve(lane: usize, shared: &Shared, terms: &Terms, ledger: &Ledger
     let mut jobs = VecDeque::new();
     loop {
         if !shared.jobs[lane].try_take(&mut jobs) {
-            reader.packer.flush()?;
+            reader.packer.send_all()?;
             if shared.jobs[lane].take(&mut jobs).is_err() {
                 return Ok(());
             }
