@@ -245,8 +245,10 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
         return Err(SyncFailure::protocol("nothing was asked for").into());
     }
     let Some(first) = messages.pop_front() else { return Err(Trouble::Stopped) };
-    let Message::Hello(hello) = wire::decode(&first)? else {
-        return Err(SyncFailure::protocol("the first message asked for nothing").into());
+    let hello = match wire::decode(&first)? {
+        Message::Hello(hello) => hello,
+        Message::Unsupported => return Err(SyncFailure::new(SyncCode::Unsupported, "another version, or flags").into()),
+        _ => return Err(SyncFailure::protocol("the first message asked for nothing").into()),
     };
     put_back(shared, messages);
     let share = shares.find(&parties, &hello)?;

@@ -74,7 +74,12 @@ fn a_hello_survives_and_a_cut_one_is_refused() {
     let mut later = message.to_vec();
     later.extend_from_slice(b"later fields");
     assert!(decode(&later).is_ok());
-    for (at, byte) in [(2, 9), (3, 3), (4, 0x40), (6, 101)] {
+    for (at, byte) in [(2, 9), (5, 0x40), (4, 1)] {
+        let mut later = message.to_vec();
+        later[at] = byte;
+        assert!(matches!(decode(&later), Ok(Message::Unsupported)), "byte {at}");
+    }
+    for (at, byte) in [(3, 3), (6, 101)] {
         let mut wrong = message.to_vec();
         wrong[at] = byte;
         assert!(decode(&wrong).is_err(), "byte {at}");
