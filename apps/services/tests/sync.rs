@@ -234,6 +234,9 @@ fn shares_are_for_whom_they_are_for() {
     assert_eq!(others.run(Role::Pull, plain()).failure().code, SyncCode::NoSuchShare);
     let none = readable.nodes.run(Role::Pull, "nothing", "", readable.local.path(), plain());
     assert_eq!(none.failure().code, SyncCode::NoSuchShare);
+    let long = readable.nodes.run(Role::Pull, &"d".repeat(65), "", readable.local.path(), plain());
+    let failure = long.failure();
+    assert_eq!((failure.code, failure.is_from_peer), (SyncCode::NoSuchShare, false));
     let none = readable.nodes.run(Role::Pull, "docs", "no/such", readable.local.path(), plain());
     assert_eq!(none.failure().code, SyncCode::NoSuchPath);
 }

@@ -85,8 +85,11 @@ impl SyncFlags {
 }
 
 impl Hello {
-    /// Encodes it; `None` if its rules do not fit one message.
+    /// Encodes it; `None` if its rules do not fit one message, or no share can have this name.
     pub(crate) fn encode(&self) -> Option<Bytes> {
+        if self.share.is_empty() || self.share.len() > SHARE_NAME_MAX {
+            return None;
+        }
         let mut message = begin(KIND_HELLO, 1024);
         message.put_u16(VERSION);
         message.put_u8(if self.role == Role::Push { 1 } else { 2 });

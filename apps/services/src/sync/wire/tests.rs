@@ -86,6 +86,8 @@ fn a_hello_survives_and_a_cut_one_is_refused() {
     }
     let many = Rule { include: false, pattern: "x".repeat(1000) };
     assert_eq!(Hello { rules: vec![many; 100], ..hello() }.encode(), None);
+    assert!(Hello { share: "s".repeat(64), ..hello() }.encode().is_some());
+    assert_eq!(Hello { share: "s".repeat(65), ..hello() }.encode(), None);
 }
 
 #[test]
