@@ -390,3 +390,10 @@ fn a_good_run_leaves_the_unfinished_files_of_others() {
     pair.done(Role::Push, delete());
     assert!(pair.shared.path().join(part).exists());
 }
+
+#[test]
+fn a_rate_that_parks_a_run_is_raised_by_the_side_that_answers() {
+    let pair = Pair::new();
+    write(pair.shared.path(), "a", b"1");
+    pair.makes_equal(Role::Pull, SyncOptions { rate_max: Some(1), ..plain() });
+}

@@ -15,7 +15,7 @@ use super::queue::lock;
 use super::run::{EventSender, Shared, Trouble};
 use super::tree::Root;
 use super::wire::{self, Hello, Message, Role, SyncFlags};
-use crate::limits::{HELLO_TIMEOUT, RUNS_PER_PEER_MAX, SHARE_NAME_MAX};
+use crate::limits::{HELLO_TIMEOUT, RATE_MIN, RUNS_PER_PEER_MAX, SHARE_NAME_MAX};
 
 /// Who the two sides are.
 #[derive(Clone, Debug)]
@@ -249,7 +249,10 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
     }
     let Some(first) = messages.pop_front() else { return Err(Trouble::Stopped) };
     let hello = match wire::decode(&first)? {
-        Message::Hello(hello) => hello,
+        Message::Hello(mut hello) => {
+            hello.rate_max = hello.rate_max.map(|rate| rate.max(RATE_MIN));
+            hello
+        }
         Message::Unsupported => return Err(SyncFailure::new(SyncCode::Unsupported, "another version, or flags").into()),
         _ => return Err(SyncFailure::protocol("the first message asked for nothing").into()),
     };
