@@ -458,7 +458,7 @@ impl Planner {
         };
         !same_rights
             || !same_time(wanted, found)
-            || (self.options.owners && (wanted.uid, wanted.gid) != (found.uid, found.gid))
+            || (self.options.owners && !(same_number(wanted.uid, found.uid) && same_number(wanted.gid, found.gid)))
     }
 }
 
@@ -472,6 +472,11 @@ fn finish_directory(directory: OpenDirectory, actions: &mut Vec<Action>) {
 /// What a deletion takes while it is remembered.
 fn deletion_len(path: &TreePath) -> usize {
     path.as_bytes().len() + 64
+}
+
+/// Whether an owner or group is as it shall be; all ones leave it as it is.
+fn same_number(wanted: u32, found: u32) -> bool {
+    wanted == u32::MAX || wanted == found
 }
 
 fn same_rights(one: &Metadata, other: &Metadata) -> bool {

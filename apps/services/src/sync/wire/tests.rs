@@ -35,7 +35,7 @@ fn entries() -> Vec<Offered> {
     let kinds = [
         ("", Kind::Directory, metadata.clone()),
         ("a", Kind::File { len: u64::MAX }, metadata.clone()),
-        ("a b\n", Kind::Symlink { target: b"../x"[..].into() }, metadata.clone()),
+        ("a b\n", Kind::Symlink { target: b"../x"[..].into() }, Metadata { xattrs: Vec::new(), ..metadata.clone() }),
         ("b", Kind::HardLink { to: path("a") }, metadata),
         ("c", Kind::Special, Metadata::default()),
         ("d", Kind::Unreadable, Metadata::default()),
@@ -105,6 +105,9 @@ fn a_listing_survives_and_a_cut_or_hostile_one_is_refused() {
         body
     };
     assert!(decode_list(&file(b"fine")).is_ok());
+    let mut with_xattrs = entries();
+    with_xattrs[2].entry.metadata.xattrs = with_xattrs[1].entry.metadata.xattrs.clone();
+    assert_eq!(decode_list(&encode_list(&with_xattrs)[1..]), Err(Malformed), "of a symbolic link");
     for hostile in [&b"../x"[..], b"/etc/passwd", b"a/../../b", b"a//b", b".", b"a\0b", &[b'x'; 256]] {
         assert_eq!(decode_list(&file(hostile)), Err(Malformed));
     }
