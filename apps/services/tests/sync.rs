@@ -397,3 +397,18 @@ fn a_rate_that_parks_a_run_is_raised_by_the_side_that_answers() {
     write(pair.shared.path(), "a", b"1");
     pair.makes_equal(Role::Pull, SyncOptions { rate_max: Some(1), ..plain() });
 }
+
+#[test]
+fn without_a_trash_what_is_in_the_way_goes_for_good() {
+    for (delete, no_trash) in [(true, true), (true, false), (false, true), (false, false)] {
+        let pair = Pair::new();
+        write(pair.local.path(), "directory/inside", b"1");
+        write(pair.shared.path(), "directory", b"a file in the way");
+        if delete {
+            write(pair.local.path(), "file", b"2");
+            write(pair.shared.path(), "file/deep/inside", b"a directory in the way");
+        }
+        pair.makes_equal(Role::Push, flags(SyncFlags { delete, no_trash, ..SyncFlags::default() }));
+        assert_eq!(pair.shared.path().join(".landline-trash").exists(), !no_trash);
+    }
+}

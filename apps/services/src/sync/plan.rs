@@ -243,7 +243,7 @@ impl Planner {
         match (&offered.entry.kind, &present.kind) {
             (Kind::Directory, Kind::Directory) => self.plan_directory(offered, &present, actions),
             (_, Kind::Directory) => self.plan_replacement(offered, walk, actions)?,
-            (Kind::Directory, _) | (_, Kind::Special) => self.replace(1, offered, actions)?,
+            (Kind::Directory, _) | (_, Kind::Special) => self.replace(1, false, offered, actions)?,
             _ => self.plan_leaf(offered, present, actions)?,
         }
         Ok(())
@@ -282,13 +282,19 @@ impl Planner {
             self.leave_alone(offered, Some(SkipReason::DirectoryInTheWay), actions);
             return Ok(());
         }
-        self.replace(count, offered, actions)
+        self.replace(count, true, offered, actions)
     }
 
-    fn replace(&mut self, count: u64, offered: Offered, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
+    fn replace(
+        &mut self,
+        count: u64,
+        is_directory: bool,
+        offered: Offered,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), PlanFault> {
         let action = match self.creation(offered)? {
             skip @ Action::Skip { .. } => skip,
-            with => Action::Replace { count, with: Box::new(with) },
+            with => Action::Replace { count, is_directory, with: Box::new(with) },
         };
         self.note(action, actions);
         Ok(())

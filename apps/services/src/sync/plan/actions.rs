@@ -115,6 +115,8 @@ pub enum Action {
     Replace {
         /// How many entries go.
         count: u64,
+        /// What goes is a directory.
+        is_directory: bool,
         /// What comes instead.
         with: Box<Action>,
     },

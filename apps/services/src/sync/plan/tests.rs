@@ -137,7 +137,7 @@ impl Model {
             Action::SetMetadata { path, metadata, .. } | Action::FinishDirectory { path, metadata, .. } => {
                 self.set_metadata(&path, metadata);
             }
-            Action::Replace { count, with } => {
+            Action::Replace { count, with, .. } => {
                 assert_eq!(self.remove(with.path()), count);
                 self.perform(&with, source);
             }
