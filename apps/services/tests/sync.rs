@@ -412,3 +412,17 @@ fn without_a_trash_what_is_in_the_way_goes_for_good() {
         assert_eq!(pair.shared.path().join(".landline-trash").exists(), !no_trash);
     }
 }
+
+#[test]
+fn a_source_of_what_is_not_copied_counts_as_empty() {
+    use landline_services::sync::filter::Rule;
+    let pair = Pair::new();
+    write(pair.local.path(), "a.o", b"1");
+    write(pair.local.path(), ".landlineignore", b"x\n.landlineignore\n");
+    write(pair.local.path(), "x", b"1");
+    write(pair.shared.path(), "precious", b"1");
+    let rules = vec![Rule { include: false, pattern: "*.o".into() }];
+    let failure = pair.run(Role::Push, SyncOptions { rules, ..delete() }).failure();
+    assert_eq!(failure.code, SyncCode::SourceEmpty);
+    assert!(pair.shared.path().join("precious").exists());
+}
