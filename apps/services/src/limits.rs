@@ -130,6 +130,9 @@ pub const DURABLE_GROUP_LEN_MAX: u64 = 64 * 1024 * 1024;
 pub const RUNS_PER_PEER_MAX: usize = 4;
 /// What an entry costs of a quota beside its content, so that empty ones are not free.
 pub const QUOTA_ENTRY_CHARGE: u64 = 512;
+/// Bytes a second that a source sends at least, however few the other side asks for: a message takes a minute then, and a
+/// run does not hold its place for days with a few files.
+pub const RATE_MIN: u64 = 1024;
 /// How long the first message of a run may take to come.
 pub const HELLO_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 

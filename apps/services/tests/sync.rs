@@ -234,6 +234,9 @@ fn shares_are_for_whom_they_are_for() {
     assert_eq!(others.run(Role::Pull, plain()).failure().code, SyncCode::NoSuchShare);
     let none = readable.nodes.run(Role::Pull, "nothing", "", readable.local.path(), plain());
     assert_eq!(none.failure().code, SyncCode::NoSuchShare);
+    let long = readable.nodes.run(Role::Pull, &"d".repeat(65), "", readable.local.path(), plain());
+    let failure = long.failure();
+    assert_eq!((failure.code, failure.is_from_peer), (SyncCode::NoSuchShare, false));
     let none = readable.nodes.run(Role::Pull, "docs", "no/such", readable.local.path(), plain());
     assert_eq!(none.failure().code, SyncCode::NoSuchPath);
 }
@@ -398,4 +401,40 @@ fn cpu_ticks() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<u64> = stat.split(' ').skip(13).take(2).map(|field| field.parse().unwrap()).collect();
     fields[0] + fields[1]
+}
+
+#[test]
+fn a_rate_that_parks_a_run_is_raised_by_the_side_that_answers() {
+    let pair = Pair::new();
+    write(pair.shared.path(), "a", b"1");
+    pair.makes_equal(Role::Pull, SyncOptions { rate_max: Some(1), ..plain() });
+}
+
+#[test]
+fn without_a_trash_what_is_in_the_way_goes_for_good() {
+    for (delete, no_trash) in [(true, true), (true, false), (false, true), (false, false)] {
+        let pair = Pair::new();
+        write(pair.local.path(), "directory/inside", b"1");
+        write(pair.shared.path(), "directory", b"a file in the way");
+        if delete {
+            write(pair.local.path(), "file", b"2");
+            write(pair.shared.path(), "file/deep/inside", b"a directory in the way");
+        }
+        pair.makes_equal(Role::Push, flags(SyncFlags { delete, no_trash, ..SyncFlags::default() }));
+        assert_eq!(pair.shared.path().join(".landline-trash").exists(), !no_trash);
+    }
+}
+
+#[test]
+fn a_source_of_what_is_not_copied_counts_as_empty() {
+    use landline_services::sync::filter::Rule;
+    let pair = Pair::new();
+    write(pair.local.path(), "a.o", b"1");
+    write(pair.local.path(), ".landlineignore", b"x\n.landlineignore\n");
+    write(pair.local.path(), "x", b"1");
+    write(pair.shared.path(), "precious", b"1");
+    let rules = vec![Rule { include: false, pattern: "*.o".into() }];
+    let failure = pair.run(Role::Push, SyncOptions { rules, ..delete() }).failure();
+    assert_eq!(failure.code, SyncCode::SourceEmpty);
+    assert!(pair.shared.path().join("precious").exists());
 }

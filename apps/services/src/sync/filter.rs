@@ -70,6 +70,10 @@ impl Filter {
         if rules.is_empty() {
             return Ok(Self::default());
         }
+        // As it travels: what is put before it does not count.
+        if rules.iter().any(|rule| rule.pattern.len() > FILTER_RULE_LEN_MAX) {
+            return Err(FilterFault::TooLong);
+        }
         let lines = rules.iter().map(|rule| {
             let literal = if rule.pattern.starts_with(['!', '#']) { "\\" } else { "" };
             format!("{}{literal}{}", if rule.include { "!" } else { "" }, rule.pattern)
@@ -90,6 +94,9 @@ impl Filter {
             .trim_start_matches('\u{feff}')
             .lines()
             .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        if lines.clone().any(|line| line.len() > FILTER_RULE_LEN_MAX) {
+            return Err(FilterFault::TooLong);
+        }
         if let Some(rules) = compile(lines.map(str::to_owned))? {
             self.levels.push(Level { directory: directory.clone(), rules });
         }
@@ -140,9 +147,6 @@ fn compile(lines: impl Iterator<Item = String>) -> Result<Option<Gitignore>, Fil
         rule_count += 1;
         if rule_count > FILTER_RULE_COUNT_MAX {
             return Err(FilterFault::TooMany);
-        }
-        if line.len() > FILTER_RULE_LEN_MAX {
-            return Err(FilterFault::TooLong);
         }
         let fault = |error: ignore::Error| FilterFault::Pattern { pattern: line.clone(), text: error.to_string() };
         builder.add_line(None, &without_braces(&line)).map_err(fault)?;
@@ -255,6 +259,11 @@ mod tests {
         assert_eq!(Filter::new(&many).unwrap_err(), FilterFault::TooMany);
         assert!(Filter::new(&many[1..]).is_ok());
         assert_eq!(Filter::new(&[rule(&"a".repeat(FILTER_RULE_LEN_MAX + 1))]).unwrap_err(), FilterFault::TooLong);
+        let longest = "a".repeat(FILTER_RULE_LEN_MAX);
+        assert!(Filter::new(&[rule(&format!("+{longest}")), rule(&longest)]).is_ok());
+        let marked = format!("+!{}", &longest[1..]);
+        assert!(Filter::new(&[rule(&marked)]).is_ok());
+        assert_eq!(Filter::default().enter(&TreePath::root(), (longest + "a").as_bytes()), Err(FilterFault::TooLong));
         assert!(matches!(Filter::new(&[rule("[a")]).unwrap_err(), FilterFault::Pattern { .. }));
         let mut filter = Filter::default();
         assert_eq!(filter.enter(&TreePath::root(), b"\xff").unwrap_err(), FilterFault::NotText);

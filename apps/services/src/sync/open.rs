@@ -15,7 +15,7 @@ use super::queue::lock;
 use super::run::{EventSender, Shared, Trouble};
 use super::tree::Root;
 use super::wire::{self, Hello, Message, Role, SyncFlags};
-use crate::limits::{HELLO_TIMEOUT, RUNS_PER_PEER_MAX};
+use crate::limits::{HELLO_TIMEOUT, RATE_MIN, RUNS_PER_PEER_MAX, SHARE_NAME_MAX};
 
 /// Who the two sides are.
 #[derive(Clone, Debug)]
@@ -214,6 +214,9 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
     let SyncOptions { flags, max_delete_percent, rate_max, rules } = options;
     let max_delete_percent = max_delete_percent.min(100);
     let hello = Hello { role, flags, max_delete_percent, rate_max, share, path, rules };
+    if hello.share.is_empty() || hello.share.len() > SHARE_NAME_MAX {
+        return Err(SyncFailure::new(SyncCode::NoSuchShare, format!("names have 1 to {SHARE_NAME_MAX} bytes")).into());
+    }
     let message = hello.encode().ok_or_else(|| SyncFailure::new(SyncCode::BadFilter, "too many rules"))?;
     shared.outlet.send(message)?;
     // Answers may take as long as a person needs to allow them; the link says when nobody is there any more.
@@ -245,8 +248,13 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
         return Err(SyncFailure::protocol("nothing was asked for").into());
     }
     let Some(first) = messages.pop_front() else { return Err(Trouble::Stopped) };
-    let Message::Hello(hello) = wire::decode(&first)? else {
-        return Err(SyncFailure::protocol("the first message asked for nothing").into());
+    let hello = match wire::decode(&first)? {
+        Message::Hello(mut hello) => {
+            hello.rate_max = hello.rate_max.map(|rate| rate.max(RATE_MIN));
+            hello
+        }
+        Message::Unsupported => return Err(SyncFailure::new(SyncCode::Unsupported, "another version, or flags").into()),
+        _ => return Err(SyncFailure::protocol("the first message asked for nothing").into()),
     };
     put_back(shared, messages);
     let share = shares.find(&parties, &hello)?;

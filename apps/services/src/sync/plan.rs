@@ -196,7 +196,7 @@ impl Planner {
         match (&offered.entry.kind, &present.kind) {
             (Kind::Directory, Kind::Directory) => self.plan_directory(offered, &present, actions),
             (_, Kind::Directory) => self.plan_replacement(offered, walk, actions)?,
-            (Kind::Directory, _) | (_, Kind::Special) => self.replace(1, offered, actions)?,
+            (Kind::Directory, _) | (_, Kind::Special) => self.replace(1, false, offered, actions)?,
             _ => self.plan_leaf(offered, present, actions)?,
         }
         Ok(())
@@ -235,13 +235,19 @@ impl Planner {
             self.leave_alone(offered, Some(SkipReason::DirectoryInTheWay), actions);
             return Ok(());
         }
-        self.replace(count, offered, actions)
+        self.replace(count, true, offered, actions)
     }
 
-    fn replace(&mut self, count: u64, offered: Offered, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
+    fn replace(
+        &mut self,
+        count: u64,
+        is_directory: bool,
+        offered: Offered,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), PlanFault> {
         let action = match self.creation(offered)? {
             skip @ Action::Skip { .. } => skip,
-            with => Action::Replace { count, with: Box::new(with) },
+            with => Action::Replace { count, is_directory, with: Box::new(with) },
         };
         self.note(action, actions);
         Ok(())
@@ -394,7 +400,7 @@ impl Planner {
         };
         !same_rights
             || !same_time(wanted, found)
-            || (self.options.owners && (wanted.uid, wanted.gid) != (found.uid, found.gid))
+            || (self.options.owners && !(same_number(wanted.uid, found.uid) && same_number(wanted.gid, found.gid)))
     }
 }
 
@@ -408,6 +414,11 @@ fn finish_directory(directory: OpenDirectory, actions: &mut Vec<Action>) {
 /// What a deletion takes while it is remembered.
 fn deletion_len(path: &TreePath) -> usize {
     path.as_bytes().len() + 64
+}
+
+/// Whether an owner or group is as it shall be; all ones leave it as it is.
+fn same_number(wanted: u32, found: u32) -> bool {
+    wanted == u32::MAX || wanted == found
 }
 
 fn same_rights(one: &Metadata, other: &Metadata) -> bool {

@@ -94,7 +94,8 @@ pub enum SyncEvent {
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// Counts, as the target gave them and the source checked them.
+    /// Counts, as the target gave them. The source has checked `entry_count` and `stored_len` against its own; the others
+    /// are the target's word.
     pub totals: Totals,
     /// What both sides agree on, signed by the target. Of a dry run too: it says that it was one.
     pub receipt: Receipt,

@@ -49,6 +49,8 @@ struct Presents<'a> {
 struct Listed {
     hasher: Box<blake3::Hasher>,
     entry_count: u64,
+    /// Those that would be copied, the root aside.
+    copied_count: u64,
     /// How many entries the source may have listed by now.
     count_max: u64,
     message_len: u64,
@@ -93,8 +95,14 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
         privileges: terms.keeps_privileges(),
     });
     let mut actor = Actor::new(shared, terms, reports)?;
-    let mut listed =
-        Listed { hasher: Box::default(), entry_count: 0, count_max: 0, message_len: 0, is_complete: false };
+    let mut listed = Listed {
+        hasher: Box::default(),
+        entry_count: 0,
+        copied_count: 0,
+        count_max: 0,
+        message_len: 0,
+        is_complete: false,
+    };
     let mut presents = Presents { walk: &mut walk, shared }.peekable();
     take_listing(&mut listed, &mut planner, &mut presents, &mut actor)?;
     let mut actions = Vec::new();
@@ -112,7 +120,7 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
         *digest = outcome.digest;
         totals = totals.plus(&outcome.totals);
     }
-    totals = totals.plus(&actor.finish(deletions, &planner, listed.entry_count <= 1)?);
+    totals = totals.plus(&actor.finish(deletions, &planner, listed.copied_count == 0)?);
     totals.entry_count = listed.entry_count;
     totals.skipped_count = reports.skipped_count();
     reports.flush()?;
@@ -181,6 +189,8 @@ fn take_list_message(
     while let Some(offered) = entries.next_entry()? {
         check_offer(&offered, actor)?;
         listed.entry_count += 1;
+        let is_copied = !matches!(offered.entry.kind, Kind::Special | Kind::Unreadable);
+        listed.copied_count += u64::from(is_copied && !offered.is_excluded && !offered.entry.path.is_root());
         if listed.entry_count > listed.count_max {
             return Err(SyncFailure::protocol("more entries were listed than there was room for").into());
         }

@@ -132,6 +132,8 @@ pub(crate) enum Message<'a> {
     },
     /// A kind of a later version that may be skipped.
     Unknown,
+    /// A HELLO that asks for what is not known here.
+    Unsupported,
 }
 
 /// What a file that was asked for came to.
@@ -208,7 +210,10 @@ pub(crate) fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut fields = Fields(body);
     let decoded = match kind {
         // Open-ended, and checked to their end by whoever unpacks them.
-        KIND_HELLO => return Ok(Message::Hello(Box::new(hello::decode(&mut fields)?))),
+        KIND_HELLO => {
+            let hello = hello::decode(&mut fields)?;
+            return Ok(hello.map_or(Message::Unsupported, |hello| Message::Hello(Box::new(hello))));
+        }
         KIND_READY => return Ok(Message::Ready { run: decode_ready(&mut fields)? }),
         KIND_LIST => return Ok(Message::List(body)),
         KIND_WANT => return Ok(Message::Want { lane: lane(&mut fields)?, wants: fields }),

@@ -115,6 +115,8 @@ pub enum Action {
     Replace {
         /// How many entries go.
         count: u64,
+        /// What goes is a directory.
+        is_directory: bool,
         /// What comes instead.
         with: Box<Action>,
     },
@@ -156,8 +158,6 @@ pub enum SkipReason {
     FirstNameSkipped,
     /// The file did not keep still while it was read, several times.
     Changing,
-    /// The name is one of those that a target needs for itself.
-    Reserved,
     /// It is there, but not every attribute could be set; what the system said.
     Attributes(String),
     /// The target's disk did not take it; what the system said.
@@ -206,7 +206,6 @@ impl SkipReason {
             Self::DirectoryInTheWay => (5, ""),
             Self::FirstNameSkipped => (6, ""),
             Self::Changing => (7, ""),
-            Self::Reserved => (8, ""),
             Self::Attributes(text) => (9, text),
             Self::Refused(text) => (10, text),
         }
@@ -222,7 +221,6 @@ impl SkipReason {
             5 => Self::DirectoryInTheWay,
             6 => Self::FirstNameSkipped,
             7 => Self::Changing,
-            8 => Self::Reserved,
             9 => Self::Attributes(text.to_owned()),
             _ => Self::Refused(text.to_owned()),
         }
@@ -245,7 +243,6 @@ impl fmt::Display for SkipReason {
             }
             Self::FirstNameSkipped => "it is another name of a file that was not copied",
             Self::Changing => "it changed each time that it was read; run again when nobody writes to it",
-            Self::Reserved => "the name is one that landline keeps for itself",
             Self::Attributes(text) => return write!(f, "copied, but {}", crate::printable(text)),
             Self::Refused(text) => return write!(f, "the target did not take it: {}", crate::printable(text)),
         })

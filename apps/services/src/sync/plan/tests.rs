@@ -137,7 +137,7 @@ impl Model {
             Action::SetMetadata { path, metadata, .. } | Action::FinishDirectory { path, metadata, .. } => {
                 self.set_metadata(&path, metadata);
             }
-            Action::Replace { count, with } => {
+            Action::Replace { count, with, .. } => {
                 assert_eq!(self.remove(with.path()), count);
                 self.perform(&with, source);
             }
@@ -413,4 +413,24 @@ fn attributes_of_the_directories_around_an_entry_are_bounded() {
     let skipped = actions.iter().filter(|action| matches!(action, Action::Skip { .. })).count();
     let made = actions.iter().filter(|action| matches!(action, Action::MakeDirectory { .. })).count();
     assert!(skipped == 1 && (100..150).contains(&made), "{skipped} {made}");
+}
+
+#[test]
+fn an_owner_that_is_not_known_is_left_as_it_is() {
+    let options = PlanOptions { owners: true, ..PlanOptions::default() };
+    for (uid, expected) in [(u32::MAX, 0), (7, 1)] {
+        let mut entry = offered(0, "a", Kind::File { len: 1 });
+        (entry.entry.metadata.uid, entry.entry.metadata.gid) = (uid, u32::MAX);
+        let present = Present {
+            path: entry.entry.path.clone(),
+            kind: Kind::File { len: 1 },
+            metadata: Metadata { uid: 5, gid: 5, ..Metadata::default() },
+            identity: None,
+            is_excluded: false,
+            reason: None,
+        };
+        let mut actions = Vec::new();
+        Planner::new(options).offer(entry, &mut vec![present].into_iter().peekable(), &mut actions).unwrap();
+        assert_eq!(actions.len(), expected, "{actions:?}");
+    }
 }

@@ -127,7 +127,7 @@ impl<'a> Actor<'a> {
             Action::HardLink { path, to } => self.keep_link(Link { path, to }),
             Action::SetMetadata { path, metadata, is_symlink } => self.set_metadata(&path, metadata, is_symlink),
             Action::FinishDirectory { path, metadata, is_changed } => self.keep_directory(path, metadata, is_changed),
-            Action::Replace { count, with } => self.replace(count, *with),
+            Action::Replace { count, is_directory, with } => self.replace(count, is_directory, *with),
             Action::Skip { path, reason } if path.is_root() => {
                 Err(SyncFailure::new(SyncCode::Storage, reason.to_string()).into())
             }
@@ -255,9 +255,8 @@ impl<'a> Actor<'a> {
         self.change(path, None, |cache| set_metadata(cache, path, &Kind::Directory, metadata)).map(|_| ())
     }
 
-    /// Moves what is in the way into the trash, whatever was asked for: it can be taken back, and content that replaces it
-    /// may still fail to come.
-    fn replace(&mut self, count: u64, with: Action) -> Result<(), Trouble> {
+    /// Discards what is in the way, with and without deletions being asked for.
+    fn replace(&mut self, count: u64, is_directory: bool, with: Action) -> Result<(), Trouble> {
         let path = with.path().clone();
         if count > 1 && !self.may_delete(count)? {
             let reason = "more would be deleted than may; see --max-delete".to_owned();
@@ -265,13 +264,24 @@ impl<'a> Actor<'a> {
         }
         self.reports.change(&path, ChangeKind::Delete { count })?;
         self.totals.deleted_count += count;
-        if !self.terms.hello.flags.dry_run {
-            if let Err(error) = timed(&self.shared.counters.target_disk_ns, || self.trash.put(&path)) {
-                return Ok(self.reports.skip(&path, SkipReason::Refused(error.to_string()))?);
-            }
-            self.cache.forget(&path);
+        if !self.terms.hello.flags.dry_run
+            && let Err(error) = self.discard(&path, is_directory)
+        {
+            return Ok(self.reports.skip(&path, SkipReason::Refused(error.to_string()))?);
         }
         self.act(with)
+    }
+
+    /// Moves something to the trash, or removes it for good where that was asked for.
+    fn discard(&mut self, path: &TreePath, is_directory: bool) -> io::Result<()> {
+        let no_trash = self.terms.hello.flags.no_trash;
+        let discarded = timed(&self.shared.counters.target_disk_ns, || match (no_trash, is_directory) {
+            (false, _) => self.trash.put(path),
+            (true, false) => tree::remove_file(&mut self.cache, path).map(|_| ()),
+            (true, true) => remove_tree(&mut self.cache, self.terms, path),
+        });
+        self.cache.forget(path);
+        discarded
     }
 
     /// Whether `count` entries more may go, of all that the target has.
@@ -335,17 +345,10 @@ impl<'a> Actor<'a> {
     fn delete(&mut self, deletion: &Deletion) -> Result<(), Trouble> {
         let Deletion { path, count, is_directory } = deletion;
         self.reports.change(path, ChangeKind::Delete { count: *count })?;
-        let flags = self.terms.hello.flags;
-        if !flags.dry_run {
-            let deleted = timed(&self.shared.counters.target_disk_ns, || match (flags.no_trash, is_directory) {
-                (false, _) => self.trash.put(path),
-                (true, false) => tree::remove_file(&mut self.cache, path).map(|_| ()),
-                (true, true) => remove_tree(&mut self.cache, self.terms, path),
-            });
-            self.cache.forget(path);
-            if let Err(error) = deleted {
-                return Ok(self.reports.skip(path, SkipReason::Refused(error.to_string()))?);
-            }
+        if !self.terms.hello.flags.dry_run
+            && let Err(error) = self.discard(path, *is_directory)
+        {
+            return Ok(self.reports.skip(path, SkipReason::Refused(error.to_string()))?);
         }
         self.totals.deleted_count += count;
         Ok(())

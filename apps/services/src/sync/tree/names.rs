@@ -104,11 +104,17 @@ pub(super) fn is_reserved_name(name: &[u8]) -> bool {
 }
 
 pub(super) fn is_sync_part(name: &[u8]) -> bool {
-    name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX)
+    has_digits(name, PART_PREFIX)
 }
 
 fn is_files_part(name: &[u8]) -> bool {
-    name.strip_prefix(FILES_PREFIX)
+    has_digits(name, FILES_PREFIX)
+}
+
+/// Whether between `prefix` and the end of all temporary files there are 16 hexadecimal digits: what merely looks like one
+/// is somebody's file.
+fn has_digits(name: &[u8], prefix: &[u8]) -> bool {
+    name.strip_prefix(prefix)
         .and_then(|rest| rest.strip_suffix(PART_SUFFIX))
         .is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
 }

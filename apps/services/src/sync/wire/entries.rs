@@ -113,6 +113,10 @@ impl<'a> Entries<'a> {
             _ => return Err(Malformed),
         };
         let metadata = if what & !HAS_NAMES <= HARD_LINK { self.metadata()? } else { Metadata::default() };
+        // No source reads these, and no target could set them.
+        if what == SYMLINK && !metadata.xattrs.is_empty() {
+            return Err(Malformed);
+        }
         let index = self.next_index;
         self.next_index += 1;
         let entry = Entry { path, kind, metadata };

@@ -85,8 +85,11 @@ impl SyncFlags {
 }
 
 impl Hello {
-    /// Encodes it; `None` if its rules do not fit one message.
+    /// Encodes it; `None` if its rules do not fit one message, or no share can have this name.
     pub(crate) fn encode(&self) -> Option<Bytes> {
+        if self.share.is_empty() || self.share.len() > SHARE_NAME_MAX {
+            return None;
+        }
         let mut message = begin(KIND_HELLO, 1024);
         message.put_u16(VERSION);
         message.put_u8(if self.role == Role::Push { 1 } else { 2 });
@@ -107,16 +110,17 @@ impl Hello {
     }
 }
 
-pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Hello, Malformed> {
+/// `None` for one of another version, or with flags of a later one: what it asks for would not be done.
+pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Option<Hello>, Malformed> {
     if fields.u16()? != VERSION {
-        return Err(Malformed);
+        return Ok(None);
     }
     let role = match fields.u8()? {
         1 => Role::Push,
         2 => Role::Pull,
         _ => return Err(Malformed),
     };
-    let flags = SyncFlags::from_bits(fields.u16()?).ok_or(Malformed)?;
+    let flags = SyncFlags::from_bits(fields.u16()?);
     let max_delete_percent = fields.u8()?;
     let rate = fields.u64()?;
     let share = fields.text(SHARE_NAME_MAX)?.to_owned();
@@ -134,5 +138,6 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Hello, Malformed> {
         };
         rules.push(Rule { include, pattern: fields.text(FILTER_RULE_LEN_MAX)?.to_owned() });
     }
-    Ok(Hello { role, flags, max_delete_percent, rate_max: (rate > 0).then_some(rate), share, path, rules })
+    let rate_max = (rate > 0).then_some(rate);
+    Ok(flags.map(|flags| Hello { role, flags, max_delete_percent, rate_max, share, path, rules }))
 }

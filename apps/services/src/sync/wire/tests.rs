@@ -35,7 +35,7 @@ fn entries() -> Vec<Offered> {
     let kinds = [
         ("", Kind::Directory, metadata.clone()),
         ("a", Kind::File { len: u64::MAX }, metadata.clone()),
-        ("a b\n", Kind::Symlink { target: b"../x"[..].into() }, metadata.clone()),
+        ("a b\n", Kind::Symlink { target: b"../x"[..].into() }, Metadata { xattrs: Vec::new(), ..metadata.clone() }),
         ("b", Kind::HardLink { to: path("a") }, metadata),
         ("c", Kind::Special, Metadata::default()),
         ("d", Kind::Unreadable, Metadata::default()),
@@ -74,13 +74,20 @@ fn a_hello_survives_and_a_cut_one_is_refused() {
     let mut later = message.to_vec();
     later.extend_from_slice(b"later fields");
     assert!(decode(&later).is_ok());
-    for (at, byte) in [(2, 9), (3, 3), (4, 0x40), (6, 101)] {
+    for (at, byte) in [(2, 9), (5, 0x40), (4, 1)] {
+        let mut later = message.to_vec();
+        later[at] = byte;
+        assert!(matches!(decode(&later), Ok(Message::Unsupported)), "byte {at}");
+    }
+    for (at, byte) in [(3, 3), (6, 101)] {
         let mut wrong = message.to_vec();
         wrong[at] = byte;
         assert!(decode(&wrong).is_err(), "byte {at}");
     }
     let many = Rule { include: false, pattern: "x".repeat(1000) };
     assert_eq!(Hello { rules: vec![many; 100], ..hello() }.encode(), None);
+    assert!(Hello { share: "s".repeat(64), ..hello() }.encode().is_some());
+    assert_eq!(Hello { share: "s".repeat(65), ..hello() }.encode(), None);
 }
 
 #[test]
@@ -98,6 +105,9 @@ fn a_listing_survives_and_a_cut_or_hostile_one_is_refused() {
         body
     };
     assert!(decode_list(&file(b"fine")).is_ok());
+    let mut with_xattrs = entries();
+    with_xattrs[2].entry.metadata.xattrs = with_xattrs[1].entry.metadata.xattrs.clone();
+    assert_eq!(decode_list(&encode_list(&with_xattrs)[1..]), Err(Malformed), "of a symbolic link");
     for hostile in [&b"../x"[..], b"/etc/passwd", b"a/../../b", b"a//b", b".", b"a\0b", &[b'x'; 256]] {
         assert_eq!(decode_list(&file(hostile)), Err(Malformed));
     }

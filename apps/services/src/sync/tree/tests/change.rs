@@ -269,7 +269,7 @@ fn stale_parts_are_swept_and_young_or_locked_ones_stay() {
     let fixture = Fixture::new();
     create(&fixture, "left").keep();
     let held = create(&fixture, "held");
-    fixture.write("d/.landline-sync-is-a-directory.part/f", "");
+    fixture.write("d/.landline-sync-00000000000000d1.part/f", "");
     let mut walk = fixture.walk();
     assert_eq!(walk.by_ref().count(), 2);
     let parts = walk.take_parts();

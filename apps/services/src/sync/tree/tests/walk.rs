@@ -212,17 +212,17 @@ fn a_directory_whose_rules_cannot_be_read_is_unreadable() {
 #[test]
 fn what_sync_keeps_there_itself_is_passed_by() {
     let fixture = Fixture::new();
-    let parts = ["a/.landline-sync-0123456789abcdef.part", ".landline-sync-x.part"];
+    let parts = ["a/.landline-sync-0123456789abcdef.part", ".landline-sync-ffffffffffffffff.part"];
     let others = [".landline-trash/run/a", "a/.landline-trash/b", ".landline-0123456789abcdef.part"];
-    for file in parts.iter().chain(&others).chain(&["a/.landline-x.part", "b"]) {
+    for file in parts.iter().chain(&others).chain(&["a/.landline-sync-mine.part", "a/.landline-x.part", "b"]) {
         fixture.write(file, "");
     }
     let mut walk = fixture.walk();
     let walked: Vec<String> = walk.by_ref().map(|walked| walked.path.to_string()).collect();
-    assert_eq!(walked, [".", "a", "a/.landline-x.part", "b"]);
+    assert_eq!(walked, [".", "a", "a/.landline-sync-mine.part", "a/.landline-x.part", "b"]);
     let mut found = walk.take_parts();
     found.sort();
-    assert_eq!(found, [path(".landline-sync-x.part"), path("a/.landline-sync-0123456789abcdef.part")]);
+    assert_eq!(found, [path(".landline-sync-ffffffffffffffff.part"), path("a/.landline-sync-0123456789abcdef.part")]);
     assert!(parts.iter().chain(&others).all(|reserved| is_reserved(&path(reserved))));
     assert!(!is_reserved(&path("a/.landline-x.part")) && !is_reserved(&path(".landlineignore")));
 }
