@@ -357,7 +357,7 @@ fn measure() {
     for (name, make) in [
         ("one large", (|root| write(root, "large", &vec![7; 2 << 30])) as fn(&std::path::Path)),
         ("20,000 of 4 KiB", |root| trees::many(root, 1000, 20, 4096)),
-        ("100,000 empty", |root| trees::many_empty(root, 100, 1000)),
+        ("1,000,000 empty", |root| trees::many_empty(root, 1000, 1000)),
     ] {
         if std::env::var("MEASURE").is_ok_and(|only| !name.contains(&only)) {
             continue;
