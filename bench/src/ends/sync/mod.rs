@@ -1,7 +1,7 @@
 //! Folders copied over loopback: by our sync, by rsync's daemon, and by rsync over ssh.
 //!
-//! The listening end is where the copy goes, the dialling end pushes. Each makes its tree before time begins, both in the
-//! measurement's own directory, so that the dialling end can compare the two when time has ended. Sockets are left as the
+//! The listening end is where the copy goes, the dialling end pushes. The former makes both trees before time begins, in the
+//! measurement's own directory, and the latter compares them when time has ended. Sockets are left as the
 //! system makes them, ours too: rsync and ssh cannot be told a congestion control.
 
 mod ours;
@@ -26,10 +26,9 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
     };
     let place = Place::beneath(&std::env::temp_dir());
     if !is_initiator(assignment) {
-        trees::make_target(&place, tree, before)?;
+        trees::make_both(&place, tree, before)?;
         return listen(assignment, &place);
     }
-    trees::make_source(&place, tree)?;
     let report = push(assignment, &place, tree)?;
     if assignment.work.is_copy() {
         trees::check_equal(&place, tree)?;
