@@ -32,7 +32,7 @@ pub struct Reports {
 /// What an end says when it fails, or that it took longer than `limit`.
 pub fn measure(program: &Path, setup: &Setup, stack: Stack, work: Work, limit: Duration) -> Result<Reports, Failure> {
     let (sender, lines) = channel();
-    let place = tempfile::tempdir()?;
+    let place = if work.has_trees() { tempfile::tempdir_in(&setup.tree_place)? } else { tempfile::tempdir()? };
     let mut ends = Ends { lines, until: Instant::now() + limit, children: Vec::new(), place };
     let assignment = |side, core, responder| Assignment {
         stack,

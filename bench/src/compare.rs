@@ -56,10 +56,12 @@ impl<'a> Run<'a> {
         if args.json {
             println!("{}", machine_line(&machine));
         } else {
-            let Machine { machine, kernel, commit, rustc, gcm, congestion_control, buffers, profile, .. } = &machine;
+            let Machine {
+                machine, kernel, commit, rustc, gcm, congestion_control, buffers, profile, tree_place, ..
+            } = &machine;
             println!("{machine}; {kernel}\ncommit {commit}; {rustc}; AES-GCM: {gcm}");
             println!("TCP: {congestion_control}, no delay, buffers {buffers}; the same for both sides");
-            println!("landline's profile: {profile}");
+            println!("landline's profile: {profile}; trees of files in {tree_place}");
             println!("{} rounds of {:?}; a ratio above 1: landline is better", args.rounds, args.seconds);
         }
         Ok(Run { args, setup, machine, left_out: BTreeSet::new(), outcomes: Vec::new(), is_whole: true })

@@ -34,6 +34,10 @@ pub enum Metric {
     LinkMemory,
     /// One call of a function.
     CallTime,
+    /// From the beginning of a copy to its end.
+    CopyTime,
+    /// Of the end that needs more.
+    PeakMemory,
 }
 
 impl Metric {
@@ -48,14 +52,16 @@ impl Metric {
             Metric::HandshakeCpu => "µs cpu",
             Metric::LinkMemory => "B",
             Metric::CallTime => "ns",
+            Metric::CopyTime => "s",
+            Metric::PeakMemory => "MiB",
         }
     }
 
     /// What processor time is in: seconds or microseconds for each of something.
     pub fn cpu_unit(self) -> &'static str {
         match self {
-            Metric::Throughput => "s/GB",
-            Metric::Rate => "s/M",
+            Metric::Throughput | Metric::CopyTime => "s/GB",
+            Metric::Rate | Metric::PeakMemory => "s/M",
             Metric::RequestRate => "µs",
             Metric::LatencyP50 | Metric::LatencyP99 => "µs/trip",
             Metric::HandshakeCpu | Metric::LinkMemory => "µs/link",
@@ -74,7 +80,7 @@ impl Metric {
     /// Processor time of `seconds` for `work`, in [`cpu_unit`](Metric::cpu_unit).
     fn cpu(self, seconds: f64, work: Work) -> f64 {
         match self {
-            Metric::Throughput => seconds / gigabytes(work),
+            Metric::Throughput | Metric::CopyTime => seconds / gigabytes(work),
             // Seconds for a million of something are microseconds for each.
             _ => seconds / millions(work),
         }
@@ -92,12 +98,14 @@ impl Metric {
             Metric::HandshakeCpu => (initiator.cpu_seconds + responder.cpu_seconds) / millions(work),
             Metric::LinkMemory => responder.links_len as f64 / work.count() as f64,
             Metric::CallTime => initiator.seconds * 1e3 / millions(work),
+            Metric::CopyTime => initiator.seconds,
+            Metric::PeakMemory => initiator.peak_len.max(responder.peak_len) as f64 / f64::from(1 << 20),
         }
     }
 }
 
 fn gigabytes(work: Work) -> f64 {
-    work.count() as f64 * work.message_len() as f64 / 1e9
+    work.all_len() as f64 / 1e9
 }
 
 fn millions(work: Work) -> f64 {
@@ -214,7 +222,7 @@ pub fn play(case: &'static str, pair: Pair, setup: &Setup, rounds: usize) -> Res
 /// A short run, to warm up and to find how much work fills a measurement.
 fn calibrate(contestant: &mut Contestant, setup: &Setup) -> Result<(), Failure> {
     let Contestant::Ends(stack, work, build) = contestant else { return Ok(()) };
-    if matches!(work, Work::Idle { .. } | Work::IdleWatch { .. }) {
+    if work.is_of_one_size() {
         return Ok(());
     }
     let report = measure(program(setup, *build)?, setup, *stack, *work, setup.length + GRACE)?.initiator;

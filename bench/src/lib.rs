@@ -21,6 +21,7 @@ pub mod output;
 pub mod payload;
 pub mod setup;
 pub mod statistics;
+pub mod tree;
 pub mod work;
 
 /// Why a measurement is not there: for people to read, nothing here recovers from it.

@@ -18,10 +18,12 @@ pub struct Machine {
     pub rustc: String,
     /// Profile, features and `RUSTFLAGS`.
     pub flags: String,
-    /// TCP congestion control of every stack that has TCP; the case `directory` leaves it to the system.
+    /// TCP congestion control of every stack that has TCP; the cases `directory` and `sync` leave it to the system.
     pub congestion_control: String,
     /// Which implementation of AES-GCM the engine has chosen.
     pub gcm: &'static str,
+    /// Where trees of files are made.
+    pub tree_place: String,
     /// Socket buffers.
     pub buffers: &'static str,
     /// The settings of landline's nodes.
@@ -43,10 +45,11 @@ impl Machine {
             rustc: or_unknown(output("rustc", &["--version"])),
             flags: flags(),
             congestion_control: match &setup.congestion {
-                Some(name) if *name != system => format!("{name}; {system} in the case directory"),
+                Some(name) if *name != system => format!("{name}; {system} in the cases directory and sync"),
                 _ => system,
             },
             gcm: Implementation::chosen().name(),
+            tree_place: setup.tree_place.display().to_string(),
             buffers: "left to the kernel",
             profile: setup.profile.name(),
         }

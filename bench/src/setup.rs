@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Loopback is half as fast under bbr: every stack gets the same, and this one if the kernel has it.
 const CONGESTION: &str = "cubic";
+/// Where Linux has files in memory for everybody.
+const MEMORY_PLACE: &str = "/dev/shm";
 
 /// What every contestant gets.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Setup {
     pub initiator_core: Option<usize>,
     /// The core of the end that listens.
     pub responder_core: Option<usize>,
+    /// Where trees of files are made: in memory where that is to be had, so that no disk is measured.
+    pub tree_place: PathBuf,
     /// How long one measurement takes, roughly.
     pub length: Duration,
     /// This program.
@@ -42,6 +46,7 @@ impl Setup {
             profile,
             initiator_core,
             responder_core: cores.get(1).copied().or(initiator_core),
+            tree_place: tree_place(),
             length,
             program: std::env::current_exe()?,
             null_program: None,
@@ -78,6 +83,11 @@ pub fn pin(core: Option<usize>) -> Result<(), Failure> {
 fn cores() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
     (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect()
+}
+
+fn tree_place() -> PathBuf {
+    let memory = PathBuf::from(MEMORY_PLACE);
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
 /// Whether sockets here may have this congestion control.

@@ -4,6 +4,7 @@
 //! (`ends/`) prints a [`Ready`] when it listens and a [`Report`] when it is done. Nothing here measures or opens sockets.
 
 use crate::payload::Receipt;
+use crate::tree::{Before, Tree};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,6 +39,12 @@ pub enum Stack {
     DirectoryDurable,
     /// nginx that answers everything with one answer of the directory.
     Nginx,
+    /// Our sync of folders, over an `Engine`.
+    Sync,
+    /// rsync's own daemon, in clear.
+    Rsync,
+    /// rsync over ssh.
+    RsyncSsh,
 }
 
 impl Stack {
@@ -57,6 +64,9 @@ impl Stack {
             Stack::Directory => "directory",
             Stack::DirectoryDurable => "directory-durable",
             Stack::Nginx => "nginx",
+            Stack::Sync => "sync",
+            Stack::Rsync => "rsync",
+            Stack::RsyncSsh => "rsync-ssh",
         }
     }
 }
@@ -143,6 +153,25 @@ pub enum Work {
         /// Renewals of all together.
         count: u64,
     },
+    /// A tree of files made equal to another.
+    Copy {
+        /// What the source holds.
+        tree: Tree,
+        /// What the target holds.
+        before: Before,
+    },
+    /// Messages there and back on an urgent channel, one at a time: as long as a tree is copied over the same link, or,
+    /// without that, `count` of them.
+    EchoBesideCopy {
+        /// What the source holds.
+        tree: Tree,
+        /// Bytes of a message.
+        message_len: usize,
+        /// Round trips.
+        count: u64,
+        /// Whether it is copied.
+        is_copying: bool,
+    },
 }
 
 impl Work {
@@ -157,13 +186,15 @@ impl Work {
             | Work::Handshake { count, .. }
             | Work::LookUp { count, .. }
             | Work::Notify { count, .. }
-            | Work::Announce { count, .. } => count,
+            | Work::Announce { count, .. }
+            | Work::EchoBesideCopy { count, .. } => count,
+            Work::Copy { tree, .. } => tree.file_count,
             Work::Idle { link_count } => link_count as u64,
             Work::IdleWatch { watcher_count } => watcher_count as u64,
         }
     }
 
-    /// The same work, done `count` times; idle links stay as many as they are.
+    /// The same work, done `count` times; idle links and trees stay as they are.
     #[must_use]
     pub fn with_count(mut self, new: u64) -> Work {
         match &mut self {
@@ -175,10 +206,26 @@ impl Work {
             | Work::Handshake { count, .. }
             | Work::LookUp { count, .. }
             | Work::Notify { count, .. }
-            | Work::Announce { count, .. } => *count = new.max(1),
-            Work::Idle { .. } | Work::IdleWatch { .. } => {}
+            | Work::Announce { count, .. }
+            | Work::EchoBesideCopy { count, .. } => *count = new.max(1),
+            Work::Idle { .. } | Work::IdleWatch { .. } | Work::Copy { .. } => {}
         }
         self
+    }
+
+    /// Whether how often it is done is given by what it is, so that no run has to tell.
+    pub fn is_of_one_size(self) -> bool {
+        matches!(self, Work::Idle { .. } | Work::IdleWatch { .. } | Work::Copy { .. })
+    }
+
+    /// Whether it is nothing but a copy.
+    pub fn is_copy(self) -> bool {
+        matches!(self, Work::Copy { .. })
+    }
+
+    /// Whether it needs room for trees of files.
+    pub fn has_trees(self) -> bool {
+        matches!(self, Work::Copy { .. } | Work::EchoBesideCopy { .. })
     }
 
     /// Bytes of a message, 0 where none matters.
@@ -188,8 +235,17 @@ impl Work {
             | Work::Echo { message_len, .. }
             | Work::LoadedEcho { message_len, .. }
             | Work::EchoBesideIdle { message_len, .. }
+            | Work::EchoBesideCopy { message_len, .. }
             | Work::FanIn { message_len, .. } => message_len,
             _ => 0,
+        }
+    }
+
+    /// Bytes of all messages, or of all files; 0 where none matter.
+    pub fn all_len(self) -> u64 {
+        match self {
+            Work::Copy { tree, .. } => tree.all_len(),
+            _ => self.count() * self.message_len() as u64,
         }
     }
 }

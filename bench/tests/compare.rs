@@ -1,7 +1,14 @@
 //! The program as its users run it: quick, on loopback, and without a word about how fast anything is.
 
+use landline::Profile;
+use landline_bench::children::measure;
+use landline_bench::ends;
+use landline_bench::setup::Setup;
+use landline_bench::tree::{Before, Tree};
+use landline_bench::work::{Stack, Work};
 use serde_json::Value;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 fn compare(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_compare")).args(words).output().expect("the program starts")
@@ -43,6 +50,24 @@ fn a_tiny_load_of_announcements_is_taken() {
     let run = compare(&["directory", "--rival", "verify_strict", "--rounds", "1", "--seconds", "0.02"]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert!(String::from_utf8_lossy(&run.stdout).contains("verify_strict, announce"));
+}
+
+#[test]
+fn a_small_tree_is_copied_by_each_that_is_here() {
+    let setup = Setup::new(Duration::from_millis(20), Profile::Balanced).expect("a machine");
+    let setup = Setup { program: env!("CARGO_BIN_EXE_compare").into(), ..setup };
+    let tree = Tree { directory_count: 2, file_count: 200, file_len_max: 100_000 };
+    for stack in [Stack::Sync, Stack::Rsync, Stack::RsyncSsh] {
+        if let Err(reason) = ends::availability(stack) {
+            eprintln!("{} is not tried: {reason}", stack.name());
+            continue;
+        }
+        for before in [Before::Nothing, Before::Everything, Before::AllButOnePercent] {
+            let work = Work::Copy { tree, before };
+            measure(&setup.program, &setup, stack, work, Duration::from_secs(60))
+                .unwrap_or_else(|error| panic!("{}, {before:?}: {error}", stack.name()));
+        }
+    }
 }
 
 #[test]

@@ -35,6 +35,15 @@ const HOLDS: &[Row] = &[
     ("directory", "announce, disk", "verify_strict", 0.8),
     ("directory", "1,000 watchers", "held", 1.0),
     ("directory", "idle watcher", "held", 1.0),
+    ("sync", "2 GiB, first copy", "rsync", 2.0),
+    ("sync", "2 GiB, first copy", "rsync-ssh", 5.0),
+    ("sync", "20,000 files, first copy", "rsync", 1.0),
+    ("sync", "20,000 files, first copy", "rsync-ssh", 1.5),
+    ("sync", "20,000 files, nothing changed", "rsync", 1.0),
+    ("sync", "20,000 files, nothing changed", "rsync-ssh", 2.0),
+    ("sync", "20,000 files, 1 % changed", "rsync", 1.0),
+    ("sync", "1,000,000 empty files, peak memory", "held", 1.0),
+    ("sync", "urgent beside 2 GiB, p99", "without", 0.1),
 ];
 
 /// What has to hold of a case on this machine: detail, rival, ratio. The cipher's rows are about `wide`, but for those that

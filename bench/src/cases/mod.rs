@@ -13,6 +13,7 @@ mod holds;
 mod latency;
 mod many;
 mod null;
+mod sync;
 
 pub use holds::holds;
 
@@ -55,6 +56,7 @@ pub const CASES: &[Case] = &[
         about: "look-ups, announcements and watchers of the directory",
         pairs: directory::directory,
     },
+    Case { name: "sync", about: "folders copied, beside rsync alone and over ssh", pairs: sync::sync },
     Case { name: "null", about: "ours with a cipher that does nothing (builds it first)", pairs: null::null },
 ];
 

@@ -2,7 +2,9 @@
 //!
 //! One file for each way of carrying bytes; what they do is the same, written three times because the ways differ: over a
 //! blocking stream (`blocking.rs`), over an asynchronous one (`asynchronous.rs`), and in messages (`inline.rs`,
-//! `engine.rs`, `zeromq.rs`). The directory and its rival are HTTP servers and have clients of their own (`directory/`).
+//! `engine.rs`, `zeromq.rs`). The directory and its rival are HTTP servers and have clients of their own (`directory/`);
+//! folders are copied by whole programs (`sync/`). Other people's programs are started by `foreign.rs`, and told of by
+//! `session.rs` when time begins and ends.
 
 #[cfg(feature = "rivals")]
 mod asynchronous;
@@ -11,12 +13,15 @@ mod blocking;
 mod certificate;
 mod directory;
 mod engine;
+mod foreign;
 mod inline;
 mod many;
 #[cfg(feature = "rivals")]
 mod quic;
 mod raw;
+mod session;
 mod socket;
+mod sync;
 #[cfg(feature = "rivals")]
 mod tls;
 #[cfg(feature = "rivals")]
@@ -62,6 +67,7 @@ fn carry_out(assignment: &Assignment) -> Result<Report, Failure> {
         (Stack::Engine, _) => engine::run(assignment),
         (Stack::Raw | Stack::RawSpin, _) => raw::run(assignment),
         (Stack::Directory | Stack::DirectoryDurable | Stack::Nginx, _) => directory::run(assignment),
+        (Stack::Sync | Stack::Rsync | Stack::RsyncSsh, _) => sync::run(assignment),
         #[cfg(feature = "rivals")]
         (Stack::Rustls, _) => tls::run(assignment),
         #[cfg(feature = "rivals")]
@@ -87,8 +93,11 @@ pub fn availability(stack: Stack) -> Result<(), String> {
         | Stack::Raw
         | Stack::RawSpin
         | Stack::Directory
-        | Stack::DirectoryDurable => Ok(()),
+        | Stack::DirectoryDurable
+        | Stack::Sync => Ok(()),
         Stack::Nginx => directory::availability(),
+        Stack::Rsync => sync::availability(false),
+        Stack::RsyncSsh => sync::availability(true),
         #[cfg(feature = "rivals")]
         Stack::Rustls | Stack::TokioRustls | Stack::Quinn => Ok(()),
         #[cfg(feature = "rivals")]

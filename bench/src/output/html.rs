@@ -49,7 +49,8 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 fn machine_list(machine: &Machine) -> String {
-    let Machine { machine, kernel, commit, rustc, flags, congestion_control, gcm, buffers, profile } = machine;
+    let Machine { machine, kernel, commit, rustc, flags, congestion_control, gcm, tree_place, buffers, profile } =
+        machine;
     let facts = [
         ("machine", machine.as_str()),
         ("kernel", kernel),
@@ -57,6 +58,7 @@ fn machine_list(machine: &Machine) -> String {
         ("compiler", rustc),
         ("build", flags),
         ("TCP", congestion_control),
+        ("trees of files", tree_place),
         ("buffers", buffers),
         ("AES-GCM", gcm),
         ("profile", profile),
@@ -155,6 +157,7 @@ mod tests {
             flags: "release".to_owned(),
             congestion_control: "cubic".to_owned(),
             gcm: "wide",
+            tree_place: "/dev/shm".to_owned(),
             buffers: "left to the kernel",
             profile: "balanced",
         }

@@ -4,10 +4,13 @@ use super::short;
 use crate::cases::Case;
 use crate::contest::{Outcome, Sample, median};
 
+/// Room for a rival and what it is beside us in.
+const NAME_WIDTH: usize = 28;
+
 /// The line above a case's rows.
 pub fn case_heading(case: &Case) -> String {
     format!(
-        "\n{}: {}\n  {:<28}{:>9}{:>9} {:<8}{:>7}  {}",
+        "\n{}: {}\n  {:<NAME_WIDTH$}{:>9}{:>9} {:<8}{:>7}  {}",
         case.name, case.about, "against", "ours", "theirs", "", "ratio", "min..max"
     )
 }
@@ -16,9 +19,13 @@ pub fn case_heading(case: &Case) -> String {
 pub fn outcome_rows(outcome: &Outcome) -> String {
     let ratio = outcome.ratio();
     let (ours, theirs) = (&outcome.ours, &outcome.theirs);
-    let name = format!("{}, {}", outcome.rival, outcome.detail);
+    let mut name = format!("{}, {}", outcome.rival, outcome.detail);
+    if name.chars().count() > NAME_WIDTH {
+        // A line of its own.
+        name += &format!("\n  {:NAME_WIDTH$}", "");
+    }
     let figures = format!(
-        "  {name:<28}{:>9}{:>9} {:<8}{:>7}  {}..{}",
+        "  {name:<NAME_WIDTH$}{:>9}{:>9} {:<8}{:>7}  {}..{}",
         short(median(ours, |sample| sample.value)),
         short(median(theirs, |sample| sample.value)),
         outcome.metric.unit(),
@@ -60,7 +67,8 @@ mod tests {
 
     #[test]
     fn everything_fits_80_columns() {
-        let rows = outcome_rows(&outcome(Metric::LatencyP50));
+        let long = Outcome { detail: "a name that needs a line of its own".to_owned(), ..outcome(Metric::LatencyP50) };
+        let rows = [&long, &outcome(Metric::LatencyP50)].map(outcome_rows).join("\n");
         let headings = CASES.iter().map(case_heading).collect::<Vec<_>>().join("\n");
         for line in rows.lines().chain(headings.lines()) {
             assert!(line.chars().count() <= 80, "{line}");

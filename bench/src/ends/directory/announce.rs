@@ -4,9 +4,9 @@
 //! has requests of the others to go on with.
 
 use super::super::responder;
+use super::super::session::Session;
 use super::exchange::Exchange;
 use super::peers::Peers;
-use super::session::Session;
 use crate::Failure;
 use crate::meter::Meter;
 use crate::statistics::curve;

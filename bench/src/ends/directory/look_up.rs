@@ -1,9 +1,9 @@
 //! wrk, which asks for one peer after the other over connections that stay, for whole seconds.
 
+use super::super::foreign::Foreign;
 use super::super::responder;
+use super::super::session::Session;
 use super::announce::CONNECTION_COUNT;
-use super::foreign::Foreign;
-use super::session::Session;
 use crate::Failure;
 use crate::statistics::CURVE;
 use crate::work::{Assignment, Report};

@@ -1,20 +1,19 @@
 //! The directory as the end that listens, nginx in its place, and those who ask them: wrk for look-ups, a loop of ours for
 //! announcements.
 //!
-//! An HTTP server is not told by HTTP when the work begins and ends. It has a second socket for that (`session.rs`).
+//! An HTTP server is not told by HTTP when the work begins and ends. It has a second socket for that (`ends/session.rs`).
 
 mod announce;
 mod exchange;
-mod foreign;
 mod look_up;
 mod nginx;
 mod peers;
 mod serve;
-mod session;
 mod watch;
 
 pub(crate) use peers::Peers;
 
+use super::foreign::find_all;
 use super::{is_initiator, unsupported};
 use crate::Failure;
 use crate::work::{Assignment, Report, Stack, Work};
@@ -43,5 +42,5 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
 /// # Errors
 /// Which program is missing, for people.
 pub(super) fn availability() -> Result<(), String> {
-    [nginx::PROGRAM, look_up::PROGRAM, foreign::KEEPER].iter().try_for_each(|name| foreign::find(name).map(|_| ()))
+    find_all(&[nginx::PROGRAM, look_up::PROGRAM])
 }

@@ -1,25 +1,19 @@
 //! nginx with one worker that answers everything with the same text: the quickest that HTTP gets in a server that people
 //! use. The text is one of the directory's own answers, and the header fields are those of the directory.
 
+use super::super::foreign::{Foreign, await_listener, free_address};
+use super::super::session;
 use super::exchange::Exchange;
-use super::foreign::Foreign;
-use super::{peers, serve, session};
+use super::{peers, serve};
 use crate::Failure;
 use crate::meter::Meter;
 use crate::work::Report;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// The program.
 pub(super) const PROGRAM: &str = "nginx";
-
-/// How long it may take to come up.
-const START: Duration = Duration::from_secs(5);
-/// Between two looks whether it has.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// Runs it until the session ends.
 pub(super) fn serve() -> Result<Report, Failure> {
@@ -33,7 +27,7 @@ pub(super) fn serve() -> Result<Report, Failure> {
         PROGRAM,
         ["-e".as_ref(), "stderr".as_ref(), "-p".as_ref(), directory, "-c".as_ref(), file.as_os_str()],
     )?;
-    await_listener(address)?;
+    await_listener(PROGRAM, address)?;
     let pid = nginx.0.id();
     session::attend(address, || Meter::start_of(pid), |meter| meter.stop())
 }
@@ -46,22 +40,6 @@ fn directory_answer() -> Result<(String, String), Failure> {
     let (head, body) = exchange.receive()?;
     running.stop()?;
     Ok((head, String::from_utf8(body)?))
-}
-
-/// A port that was free a moment ago: nginx cannot be asked which one it has taken.
-fn free_address() -> Result<SocketAddr, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-fn await_listener(address: SocketAddr) -> Result<(), Failure> {
-    let until = Instant::now() + START;
-    while let Err(error) = TcpStream::connect(address) {
-        if Instant::now() > until {
-            return Err(format!("nginx does not listen at {address}: {error}").into());
-        }
-        thread::sleep(LOOK);
-    }
-    Ok(())
 }
 
 /// One process without privileges that writes to nowhere but `place`.

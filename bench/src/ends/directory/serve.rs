@@ -1,8 +1,8 @@
 //! Our directory, in this process, with the bounds lifted that would tell one loud host from many.
 
+use super::super::session;
 use super::announce::send_all;
 use super::peers::Peers;
-use super::session;
 use crate::Failure;
 use crate::meter::{Meter, own_memory};
 use crate::work::Report;

@@ -1,8 +1,8 @@
-//! When the work begins and when it ends, told to a server by a connection of its own: it begins when that is there and the
+//! When the work begins and when it ends, told to a server that is not told by its own protocol (HTTP, rsync's) by a connection of its own: it begins when that is there and the
 //! server has answered with one byte, having looked at itself; it ends when the connection is shut, which the server answers
 //! by closing it once it has looked again. It is a Unix socket, which nobody else comes to by mistake.
 
-use super::super::{announce, responder};
+use super::{announce, responder};
 use crate::Failure;
 use crate::work::{Assignment, Ready};
 use std::io::{Read, Write};
