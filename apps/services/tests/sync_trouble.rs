@@ -116,7 +116,8 @@ fn runs_cut_at_any_point_leave_whole_files_or_none_and_the_next_one_mends_it() {
         let delete = SyncFlags { delete: true, durable: cut % 3 == 0, ..SyncFlags::default() };
         let options = SyncOptions { flags: delete, max_delete_percent: 100, rate_max: None, rules: Vec::new() };
         let run = nodes.begin(Role::Push, "docs", "", local.path(), options.clone());
-        let is_there = |run: &Run| run.handle.progress().settled_count >= cut * 40;
+        // The first event comes once the other side has answered: before that there is no run to be cut.
+        let is_there = |run: &Run| !run.events.is_empty() && run.handle.progress().settled_count >= cut * 40;
         let deadline = Instant::now() + DEADLINE;
         while !is_there(&run) && run.events.len() < 2 {
             assert!(Instant::now() < deadline);
