@@ -153,7 +153,8 @@ impl<'a> Packer<'a> {
         self.used = HEADER_LEN;
         self.flushed_count += 1;
         self.ready.push(message);
-        if self.ready.len() >= COMPANY_COUNT {
+        // At a low rate, waiting for company would hold back for long what had its time already.
+        if self.ready.len() >= COMPANY_COUNT || self.pace.rate_max.is_some() {
             self.shared.outlet.send_all(&mut self.ready)?;
         }
         if self.flushed_count.is_multiple_of(TIMES_MESSAGE_COUNT) {
