@@ -6,7 +6,9 @@
 //! drives [`files::Sender`], [`files::Receiver`] and [`chat`] by itself. Folders are the
 //! exception: a run of [`sync`] has threads of its own.
 
+mod buffers;
 pub mod chat;
+mod codes;
 pub mod files;
 pub mod limits;
 mod printable;

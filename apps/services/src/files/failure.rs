@@ -5,6 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::codes::CodeTable;
 use crate::printable;
 
 /// Why, for programs. On the wire a 16-bit number; the table is in [`wire`](super::wire).
@@ -43,7 +44,7 @@ pub enum Code {
     Other(u16),
 }
 
-const CODES: [(u16, Code, &str); 14] = [
+const CODES: CodeTable<Code> = CodeTable(&[
     (1, Code::Declined, "declined"),
     (2, Code::BadName, "not a plain file name"),
     (3, Code::Exists, "the name is taken"),
@@ -58,27 +59,27 @@ const CODES: [(u16, Code, &str); 14] = [
     (12, Code::Cancelled, "cancelled"),
     (13, Code::Unsupported, "not supported"),
     (14, Code::Protocol, "the rules of the transfer were broken"),
-];
+]);
 
 impl Code {
     /// The number on the wire.
     pub fn to_u16(self) -> u16 {
         match self {
             Self::Other(number) => number,
-            known => CODES.iter().find(|(_, code, _)| *code == known).map_or(0, |(number, ..)| *number),
+            known => CODES.number(known).unwrap_or(0),
         }
     }
 
     /// The code with this number on the wire.
     pub fn from_u16(number: u16) -> Self {
-        CODES.iter().find(|(known, ..)| *known == number).map_or(Self::Other(number), |(_, code, _)| *code)
+        CODES.code(number).unwrap_or(Self::Other(number))
     }
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match CODES.iter().find(|(_, code, _)| code == self) {
-            Some((.., text)) => f.write_str(text),
+        match CODES.text(*self) {
+            Some(text) => f.write_str(text),
             None => write!(f, "failed with code {}", self.to_u16()),
         }
     }
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn codes_survive_the_wire_and_unknown_ones_are_kept() {
-        for (number, code, _) in CODES {
+        for &(number, code, _) in CODES.0 {
             assert_eq!(code.to_u16(), number);
             assert_eq!(Code::from_u16(number), code);
         }

@@ -5,16 +5,16 @@
 //! Reads happen inside `poll_message`. Nothing grows: a bounded set of buffers goes round, and no more is read than asked
 //! for.
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::failure::{Code, Failure};
 use super::name::{NameFault, check_name};
 use super::source::SourceChanged;
 use super::wire::{self, DATA_HEADER_LEN, Malformed, Message, Offer};
 use super::{Progress, SourceFile};
+use crate::buffers::BufferRing;
 use crate::limits::{FILE_MESSAGE_MAX, FILE_PAYLOAD_MAX, SEND_BUFFER_COUNT_MAX};
 
 /// What the other side confirmed: it is on its disk, complete and synced.
@@ -156,7 +156,7 @@ impl<R: Read> Sender<R> {
             reader,
             hasher: Box::new(blake3::Hasher::new()),
             sent_len: 0,
-            buffers: BufferRing::default(),
+            buffers: BufferRing::new(FILE_MESSAGE_MAX, SEND_BUFFER_COUNT_MAX),
             state: State::Fresh,
         }
     }
@@ -221,34 +221,6 @@ impl<R: Read> Sender<R> {
 
 fn changed() -> Failure {
     Failure::new(Code::SourceChanged, "send it again when nobody writes to it")
-}
-
-/// Buffers of one message each, used again in turn once the engine has let go of them. A buffer is zeroed once, when it
-/// is made. At most [`SEND_BUFFER_COUNT_MAX`] are kept.
-#[derive(Debug, Default)]
-struct BufferRing {
-    lent: VecDeque<Bytes>,
-}
-
-impl BufferRing {
-    fn take(&mut self) -> BytesMut {
-        if let Some(oldest) = self.lent.pop_front() {
-            match oldest.try_into_mut() {
-                Ok(buffer) => return buffer,
-                Err(in_use) => self.lent.push_front(in_use),
-            }
-        }
-        BytesMut::zeroed(FILE_MESSAGE_MAX)
-    }
-
-    fn lend(&mut self, buffer: BytesMut, len: usize) -> Bytes {
-        let whole = buffer.freeze();
-        let message = whole.slice(..len);
-        if self.lent.len() < SEND_BUFFER_COUNT_MAX {
-            self.lent.push_back(whole);
-        }
-        message
-    }
 }
 
 #[cfg(test)]

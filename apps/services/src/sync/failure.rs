@@ -5,6 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::codes::CodeTable;
 use crate::printable;
 
 /// Why, for programs. On the wire a 16-bit number.
@@ -47,7 +48,7 @@ pub enum SyncCode {
     Other(u16),
 }
 
-const CODES: [(u16, SyncCode, &str); 16] = [
+const CODES: CodeTable<SyncCode> = CodeTable(&[
     (1, SyncCode::NoSuchShare, "no such share"),
     (2, SyncCode::ReadOnly, "the share is read-only"),
     (3, SyncCode::NoSuchPath, "no such directory in the share"),
@@ -64,27 +65,27 @@ const CODES: [(u16, SyncCode, &str); 16] = [
     (14, SyncCode::MaxDelete, "too much of the target would be deleted, so nothing was"),
     (15, SyncCode::Cancelled, "cancelled"),
     (16, SyncCode::Lost, "the connection ended before the run did; run it again to go on"),
-];
+]);
 
 impl SyncCode {
     /// The number on the wire.
     pub fn to_u16(self) -> u16 {
         match self {
             Self::Other(number) => number,
-            known => CODES.iter().find(|(_, code, _)| *code == known).map_or(0, |(number, ..)| *number),
+            known => CODES.number(known).unwrap_or(0),
         }
     }
 
     /// The code with this number on the wire.
     pub fn from_u16(number: u16) -> Self {
-        CODES.iter().find(|(known, ..)| *known == number).map_or(Self::Other(number), |(_, code, _)| *code)
+        CODES.code(number).unwrap_or(Self::Other(number))
     }
 }
 
 impl fmt::Display for SyncCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match CODES.iter().find(|(_, code, _)| code == self) {
-            Some((.., text)) => f.write_str(text),
+        match CODES.text(*self) {
+            Some(text) => f.write_str(text),
             None => write!(f, "failed with code {}", self.to_u16()),
         }
     }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn codes_survive_the_wire_and_unknown_ones_are_kept() {
-        for (number, code, _) in CODES {
+        for &(number, code, _) in CODES.0 {
             assert_eq!((code.to_u16(), SyncCode::from_u16(number)), (number, code));
         }
         assert_eq!(SyncCode::from_u16(999).to_u16(), 999);

@@ -1,13 +1,14 @@
 //! DATA messages of one lane, filled piece by piece: small files many to a message, large ones many messages.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::ledger::{Ledger, Sent};
+use crate::buffers::BufferRing;
 use crate::limits::{LANE_WINDOW_LEN, SYNC_MESSAGE_MAX};
 use crate::sync::progress::{add, add_time};
 use crate::sync::queue::{Stopped, lock};
@@ -53,7 +54,7 @@ pub(super) struct Mark {
 
 impl<'a> Packer<'a> {
     pub(super) fn new(shared: &'a Shared, ledger: &'a Ledger, lane: usize, pace: &'a Pace) -> Self {
-        let mut buffers = BufferRing::default();
+        let mut buffers = BufferRing::new(SYNC_MESSAGE_MAX, BUFFER_COUNT_MAX);
         let buffer = buffers.take();
         Self {
             shared,
@@ -158,10 +159,9 @@ impl<'a> Packer<'a> {
             self.shared.outlet.send_all(&mut self.ready)?;
         }
         if self.flushed_count.is_multiple_of(TIMES_MESSAGE_COUNT) {
-            let spent = self.shared.counters.read();
-            let [disk, hash] =
-                [spent.source_disk, spent.source_hash].map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-            self.shared.outlet.send(wire::encode_numbers(KIND_SOURCE_TIMES, &[disk, hash]))?;
+            let counters = &self.shared.counters;
+            let times = [&counters.source_disk_ns, &counters.source_hash_ns].map(|time| time.load(Ordering::Relaxed));
+            self.shared.outlet.send(wire::encode_numbers(KIND_SOURCE_TIMES, &times))?;
         }
         Ok(())
     }
@@ -201,35 +201,5 @@ impl Pace {
             begin - now
         };
         shared.outlet.rest(pause)
-    }
-}
-
-/// Buffers of one message each, used again in turn once the engine has let go of them. A buffer is zeroed once, when it is
-/// made.
-#[derive(Debug, Default)]
-struct BufferRing {
-    lent: VecDeque<Bytes>,
-}
-
-impl BufferRing {
-    fn take(&mut self) -> BytesMut {
-        if let Some(oldest) = self.lent.pop_front() {
-            match oldest.try_into_mut() {
-                Ok(buffer) => return buffer,
-                Err(in_use) => self.lent.push_front(in_use),
-            }
-        }
-        let mut buffer = BytesMut::with_capacity(SYNC_MESSAGE_MAX);
-        buffer.put_bytes(0, SYNC_MESSAGE_MAX);
-        buffer
-    }
-
-    fn lend(&mut self, buffer: BytesMut, len: usize) -> Bytes {
-        let whole = buffer.freeze();
-        let message = whole.slice(..len);
-        if self.lent.len() < BUFFER_COUNT_MAX {
-            self.lent.push_back(whole);
-        }
-        message
     }
 }

@@ -8,6 +8,7 @@ mod order;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes};
@@ -375,10 +376,9 @@ impl<'a> Lane<'a> {
         self.shared.outlet.send(message.freeze())?;
         if self.message_count >= TIMES_MESSAGE_COUNT {
             self.message_count = 0;
-            let spent = self.shared.counters.read();
-            let [disk, hash] =
-                [spent.target_disk, spent.target_hash].map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-            self.shared.outlet.send(wire::encode_numbers(KIND_TARGET_TIMES, &[disk, hash]))?;
+            let counters = &self.shared.counters;
+            let times = [&counters.target_disk_ns, &counters.target_hash_ns].map(|time| time.load(Ordering::Relaxed));
+            self.shared.outlet.send(wire::encode_numbers(KIND_TARGET_TIMES, &times))?;
         }
         Ok(())
     }
