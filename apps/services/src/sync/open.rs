@@ -1,20 +1,22 @@
 //! How a run begins: what is asked for, what is shared with whom, and what both sides then hold to.
 
-use std::collections::VecDeque;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bytes::Bytes;
 use landline::{Identity, PeerId};
 
 use super::entry::TreePath;
 use super::failure::{SyncCode, SyncFailure};
 use super::filter::{Filter, Rule};
 use super::queue::lock;
+use super::receipt::Receipt;
 use super::run::{EventSender, Shared, Trouble};
 use super::tree::Root;
-use super::wire::{self, Hello, Message, Role, SyncFlags};
+use super::wire::{self, Hello, Message, Role, SyncFlags, Totals};
 use crate::limits::{HELLO_TIMEOUT, RATE_MIN, RUNS_PER_PEER_MAX, SHARE_NAME_MAX};
 
 /// Who the two sides are.
@@ -194,6 +196,14 @@ impl Terms {
         self.is_initiator
     }
 
+    /// What the run came to, not signed yet.
+    pub(crate) fn receipt(&self, totals: Totals, time_secs: u64, blake3: [u8; 32]) -> Receipt {
+        let (source, target) = self.ends();
+        let Hello { share, path, flags, .. } = &self.hello;
+        let (share, path, flags) = (share.clone(), path.clone(), *flags);
+        Receipt { source, target, run: self.run, share, path, flags, time_secs, totals, blake3, signature: [0; 64] }
+    }
+
     /// Counts what the peer is about to have written, where that has a bound.
     pub(crate) fn charge(&self, len: u64) -> Result<(), SyncFailure> {
         self.share.as_ref().map_or(Ok(()), |share| share.charge(len))
@@ -220,13 +230,10 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
     let message = hello.encode().ok_or_else(|| SyncFailure::new(SyncCode::BadFilter, "too many rules"))?;
     shared.outlet.send(message)?;
     // Answers may take as long as a person needs to allow them; the link says when nobody is there any more.
-    let mut messages = VecDeque::new();
-    shared.control.take(&mut messages)?;
-    let Some(answer) = messages.pop_front() else { return Err(Trouble::Stopped) };
+    let answer = first_message(shared, None)?.ok_or(Trouble::Stopped)?;
     let Message::Ready { run } = wire::decode(&answer)? else {
         return Err(SyncFailure::protocol("the first message was no answer").into());
     };
-    put_back(shared, messages);
     Ok(Terms {
         hello,
         run,
@@ -243,11 +250,9 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
 
 fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: EventSender) -> Result<Terms, Trouble> {
     let slot = shares.begin(parties.peer)?;
-    let mut messages = VecDeque::new();
-    if !shared.control.take_timeout(&mut messages, HELLO_TIMEOUT)? {
+    let Some(first) = first_message(shared, Some(HELLO_TIMEOUT))? else {
         return Err(SyncFailure::protocol("nothing was asked for").into());
-    }
-    let Some(first) = messages.pop_front() else { return Err(Trouble::Stopped) };
+    };
     let hello = match wire::decode(&first)? {
         Message::Hello(mut hello) => {
             hello.rate_max = hello.rate_max.map(|rate| rate.max(RATE_MIN));
@@ -256,7 +261,6 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
         Message::Unsupported => return Err(SyncFailure::new(SyncCode::Unsupported, "another version, or flags").into()),
         _ => return Err(SyncFailure::protocol("the first message asked for nothing").into()),
     };
-    put_back(shared, messages);
     let share = shares.find(&parties, &hello)?;
     let filter = filter(&hello.rules)?;
     let root = open_root(&share, &hello)
@@ -278,12 +282,13 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
     })
 }
 
-/// Messages that came right behind the first one.
-fn put_back(shared: &Shared, messages: VecDeque<bytes::Bytes>) {
-    // There is room: their charge was not released.
-    messages.into_iter().for_each(|message| {
-        let _ = shared.control.push(message, 0);
-    });
+/// The first message alone: what comes right behind it is not for here. `None`: nothing came in time.
+fn first_message(shared: &Shared, timeout: Option<Duration>) -> Result<Option<Bytes>, Trouble> {
+    let message = shared.control.pop(timeout)?;
+    if let Some(message) = &message {
+        shared.control.release(wire::charge(message.len()));
+    }
+    Ok(message)
 }
 
 /// The directory that is asked for. A push makes it, unless nothing is to be changed.

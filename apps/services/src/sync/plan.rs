@@ -205,10 +205,10 @@ impl Planner {
     fn plan_directory(&mut self, offered: Offered, present: &Present, actions: &mut Vec<Action>) {
         let is_changed = self.differs(&offered, present);
         // Without owner's access nothing in it can be reached by anybody but the superuser.
-        if present.metadata.mode & 0o700 != 0o700 {
+        let is_touched = present.metadata.mode & 0o700 != 0o700;
+        if is_touched {
             actions.push(Action::OpenUp { path: offered.entry.path.clone(), mode: present.metadata.mode });
         }
-        let is_touched = present.metadata.mode & 0o700 != 0o700;
         self.unchanged_count += u64::from(!is_changed);
         self.enter(offered, is_changed, is_touched, false);
     }

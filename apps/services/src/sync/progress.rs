@@ -9,7 +9,7 @@ use super::entry::TreePath;
 use super::failure::SyncFailure;
 use super::plan::SkipReason;
 use super::receipt::Receipt;
-use super::wire::reports::Change;
+use super::wire::reports::{Change, Report};
 use super::wire::{Role, Totals};
 
 /// Counters of a run, written by its threads; [`Counters::read`] gives them as they are at the moment.
@@ -103,6 +103,15 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Where the time went.
     pub progress: Progress,
+}
+
+impl From<Report> for SyncEvent {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Skipped { path, reason } => Self::Skipped { path, reason },
+            Report::Changed(change) => Self::Changed(change),
+        }
+    }
 }
 
 impl Summary {

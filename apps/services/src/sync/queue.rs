@@ -70,22 +70,23 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The same, but waits no longer than `timeout`; whether anything came.
-    pub(crate) fn take_timeout(&self, items: &mut VecDeque<T>, timeout: Duration) -> Result<bool, Stopped> {
-        let until = Instant::now() + timeout;
+    /// Takes the first item alone, waiting for it no longer than `timeout`, if there is one. `None`: nothing came in time.
+    pub(crate) fn pop(&self, timeout: Option<Duration>) -> Result<Option<T>, Stopped> {
+        let since = Instant::now();
         let mut state = lock(&self.state);
-        while state.items.is_empty() {
-            let left = until.saturating_duration_since(Instant::now());
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                return Ok(Some(item));
+            }
             if state.is_closed {
                 return Err(Stopped);
             }
-            if left.is_zero() {
-                return Ok(false);
-            }
-            state = self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = match timeout.map(|timeout| timeout.saturating_sub(since.elapsed())) {
+                Some(Duration::ZERO) => return Ok(None),
+                Some(left) => self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
-        std::mem::swap(&mut state.items, items);
-        Ok(true)
     }
 
     /// What was taken has been dealt with, or its room was given back to the peer.
@@ -254,6 +255,16 @@ mod tests {
         assert_eq!((queue.take(&mut items), queue.push(3, 0)), (Ok(()), Ok(())));
         items.clear();
         assert_eq!(queue.take(&mut items), Err(Stopped));
+    }
+
+    #[test]
+    fn items_are_taken_one_by_one_in_their_order_or_not_in_time() {
+        let queue = Queue::new(10);
+        (1..=3).for_each(|item| queue.push(item, 1).unwrap());
+        assert_eq!((queue.pop(None), queue.pop(Some(Duration::ZERO))), (Ok(Some(1)), Ok(Some(2))));
+        queue.close();
+        assert_eq!((queue.pop(None), queue.pop(None)), (Ok(Some(3)), Err(Stopped)));
+        assert_eq!(Queue::<u8>::new(10).pop(Some(Duration::from_millis(1))), Ok(None));
     }
 
     #[test]

@@ -178,19 +178,19 @@ impl Shared {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// Notes why a thread could not go on; the others stop too.
-    pub(crate) fn note<T>(&self, result: Result<T, Trouble>) -> Option<T> {
+    /// Notes why a thread could not go on, if it could not; the others stop too.
+    pub(crate) fn end<T>(&self, result: &Result<T, Trouble>) {
         match result {
-            Ok(value) => Some(value),
-            Err(Trouble::Failed(failure)) => {
-                self.fail(failure);
-                None
-            }
-            Err(Trouble::Stopped) => {
-                self.close_queues();
-                None
-            }
+            Ok(_) => {}
+            Err(Trouble::Failed(failure)) => self.fail(failure.clone()),
+            Err(Trouble::Stopped) => self.close_queues(),
         }
+    }
+
+    /// The same, with what the thread came to.
+    pub(crate) fn note<T>(&self, result: Result<T, Trouble>) -> Option<T> {
+        self.end(&result);
+        result.ok()
     }
 
     /// Puts a message where the thread looks that is to take it.

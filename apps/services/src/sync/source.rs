@@ -17,11 +17,11 @@ use bytes::Bytes;
 
 use super::failure::{SyncCode, SyncFailure};
 use super::open::Terms;
-use super::progress::{Summary, SyncEvent, add};
+use super::progress::{Summary, add};
 use super::queue::Queue;
-use super::receipt::{LaneDigest, Receipt, digest};
+use super::receipt::{LaneDigest, digest};
 use super::run::{Shared, Trouble};
-use super::wire::reports::{Report, next_report};
+use super::wire::reports::next_report;
 use super::wire::{self, Fields, KIND_HEARD, Message, Outcome, WantFrom, next_settled, next_want};
 use crate::limits::LANE_COUNT;
 use ledger::Ledger;
@@ -60,13 +60,8 @@ pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
         let control = Control { shared, terms, ledger, digests, heard_len: 0, stored_len: 0 };
         let result = begun.map_err(no_thread).and_then(|_| control.conduct());
         // The threads beside this one go when their queues are closed.
-        match &result {
-            Ok(_) => shared.jobs.iter().for_each(Queue::close),
-            Err(Trouble::Failed(failure)) => shared.fail(failure.clone()),
-            Err(Trouble::Stopped) => {
-                shared.note::<()>(Err(Trouble::Stopped));
-            }
-        }
+        shared.jobs.iter().for_each(Queue::close);
+        shared.end(&result);
         result
     })
 }
@@ -158,12 +153,8 @@ impl Control<'_> {
 
     fn take_reports(&mut self, mut reports: Fields<'_>, len: usize) -> Result<(), Trouble> {
         while let Some(report) = next_report(&mut reports)? {
-            let event = match report {
-                Report::Skipped { path, reason } => SyncEvent::Skipped { path, reason },
-                Report::Changed(change) => SyncEvent::Changed(change),
-            };
             if self.terms.is_initiator {
-                self.terms.events.send(self.shared, event)?;
+                self.terms.events.send(self.shared, report.into())?;
             }
         }
         self.heard_len += wire::charge(len);
@@ -184,19 +175,8 @@ impl Control<'_> {
         if !is_agreed {
             return Err(SyncFailure::new(SyncCode::Mismatch, "the two sides do not agree on what was sent").into());
         }
-        let (source, target) = self.terms.ends();
-        let receipt = Receipt {
-            source,
-            target,
-            run: self.terms.run,
-            share: self.terms.hello.share.clone(),
-            path: self.terms.hello.path.clone(),
-            flags: self.terms.hello.flags,
-            time_secs: outcome.time_secs,
-            totals,
-            blake3: ours,
-            signature: outcome.signature,
-        };
+        let mut receipt = self.terms.receipt(totals, outcome.time_secs, ours);
+        receipt.signature = outcome.signature;
         if receipt.verify().is_err() {
             return Err(SyncFailure::protocol("the signature of the receipt is wrong").into());
         }

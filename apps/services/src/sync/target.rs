@@ -71,13 +71,7 @@ pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
             .and_then(|small| Ok([small, start(1)?]))
             .map_err(Trouble::from)
             .and_then(|lanes| conduct(shared, terms, reports, lanes));
-        match &result {
-            Ok(_) => {}
-            Err(Trouble::Failed(failure)) => shared.fail(failure.clone()),
-            Err(Trouble::Stopped) => {
-                shared.note::<()>(Err(Trouble::Stopped));
-            }
-        }
+        shared.end(&result);
         result
     })
 }
@@ -224,21 +218,10 @@ fn check_offer(offered: &super::plan::Offered, actor: &Actor<'_>) -> Result<(), 
 
 /// Says what the run came to, and hears whether the source thinks so too.
 fn agree(shared: &Shared, terms: &Terms, totals: Totals, ours: [u8; 32]) -> Result<Receipt, Trouble> {
-    let (source, target) = terms.ends();
-    let mut receipt = Receipt {
-        source,
-        target,
-        run: terms.run,
-        share: terms.hello.share.clone(),
-        path: terms.hello.path.clone(),
-        flags: terms.hello.flags,
-        time_secs: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        totals,
-        blake3: ours,
-        signature: [0; 64],
-    };
+    let time_secs = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut receipt = terms.receipt(totals, time_secs, ours);
     receipt.sign(&terms.identity);
-    let (time_secs, signature) = (receipt.time_secs, receipt.signature);
+    let signature = receipt.signature;
     shared.outlet.send(wire::encode_result(&Outcome { totals, time_secs, digest: ours, signature }))?;
     let mut messages = VecDeque::new();
     loop {

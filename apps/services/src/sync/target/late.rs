@@ -33,7 +33,7 @@ pub(super) struct Finish {
 impl Late {
     /// Keeps a hard link; gives it back if there is no room.
     pub(super) fn keep_link(&mut self, link: Link) -> Result<(), Link> {
-        if !self.has_room(2 * (RECORD_LEN + link.path.as_bytes().len().max(link.to.as_bytes().len()))) {
+        if !self.has_room(link.len()) {
             return Err(link);
         }
         self.links.push(link);
@@ -52,8 +52,7 @@ impl Late {
     /// Takes the hard links; their room is free again.
     pub(super) fn take_links(&mut self) -> Vec<Link> {
         let links = std::mem::take(&mut self.links);
-        let of_link = |link: &Link| 2 * (RECORD_LEN + link.path.as_bytes().len().max(link.to.as_bytes().len()));
-        self.len -= links.iter().map(of_link).sum::<usize>();
+        self.len -= links.iter().map(Link::len).sum::<usize>();
         links
     }
 
@@ -61,6 +60,13 @@ impl Late {
         let has_room = self.len + len <= LATE_LEN_MAX;
         self.len += if has_room { len } else { 0 };
         has_room
+    }
+}
+
+impl Link {
+    /// What it counts as.
+    fn len(&self) -> usize {
+        2 * (RECORD_LEN + self.path.as_bytes().len().max(self.to.as_bytes().len()))
     }
 }
 

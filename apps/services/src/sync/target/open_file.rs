@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::sync::content::hash_zeros;
-use crate::sync::failure::{SyncFailure, is_out_of_space};
+use crate::sync::failure::{SyncCode, SyncFailure, is_out_of_space};
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::{Counters, timed};
 use crate::sync::tree::{DirectoryCache, Part, PartKey};
@@ -116,9 +116,8 @@ impl OpenFile {
         if has_len && self.hasher.finalize() == ending.hash {
             return Ok(());
         }
-        use crate::sync::failure::SyncCode::Mismatch;
         let what = if has_len { "its hash is another" } else { "its length is another" };
-        Err(SyncFailure::new(Mismatch, format!("{}: {what} than the source says", self.wanted.path)))
+        Err(SyncFailure::new(SyncCode::Mismatch, format!("{}: {what} than the source says", self.wanted.path)))
     }
 
     /// The run ended before the file did: what is worth it is left for the next one.

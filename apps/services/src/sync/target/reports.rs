@@ -9,7 +9,6 @@ use crate::limits::REPORT_MESSAGE_LEN;
 use crate::sync::entry::TreePath;
 use crate::sync::open::Terms;
 use crate::sync::plan::SkipReason;
-use crate::sync::progress::SyncEvent;
 use crate::sync::queue::{Stopped, lock};
 use crate::sync::run::Shared;
 use crate::sync::tree::Warnings;
@@ -74,11 +73,7 @@ impl<'a> Reports<'a> {
 
     fn report(&self, report: Report) -> Result<(), Stopped> {
         if self.terms.is_initiator {
-            let event = match report {
-                Report::Skipped { path, reason } => SyncEvent::Skipped { path, reason },
-                Report::Changed(change) => SyncEvent::Changed(change),
-            };
-            return self.terms.events.send(self.shared, event);
+            return self.terms.events.send(self.shared, report.into());
         }
         let is_full = {
             let mut message = lock(&self.message);
