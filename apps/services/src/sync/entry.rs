@@ -145,6 +145,23 @@ pub struct Entry {
     pub metadata: Metadata,
 }
 
+/// An entry as a walk of a tree found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// Where.
+    pub path: TreePath,
+    /// What. Never [`Kind::HardLink`]: which names are of one file is told by `identity`.
+    pub kind: Kind,
+    /// Its attributes; none of an unreadable entry, no extended ones of an excluded one.
+    pub metadata: Metadata,
+    /// Which file it is; `None` of an unreadable entry.
+    pub identity: Option<FileIdentity>,
+    /// Whether the filter of the walk leaves it out. It is told so that a target can protect it; what is in it is not.
+    pub is_excluded: bool,
+    /// Why it is unreadable, for people.
+    pub reason: Option<String>,
+}
+
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {

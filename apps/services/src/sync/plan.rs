@@ -14,11 +14,11 @@ mod tests;
 
 use std::iter::Peekable;
 
-pub use actions::{Action, Deletion, Offered, PlanFault, Present, SkipReason};
+pub use actions::{Action, Deletion, Offered, PlanFault, SkipReason};
 use extra::DyingDirectory;
 use names::{Name, Names};
 
-use super::entry::{Kind, Metadata, TreePath};
+use super::entry::{Kind, Metadata, TreePath, Walked};
 use crate::limits::OPEN_XATTRS_LEN_MAX;
 
 /// What decides about differences.
@@ -93,7 +93,7 @@ impl Planner {
     ///
     /// # Errors
     /// A listing that breaks the rules: the source is not to be believed any further.
-    pub fn offer<W: Iterator<Item = Present>>(
+    pub fn offer<W: Iterator<Item = Walked>>(
         &mut self,
         offered: Offered,
         walk: &mut Peekable<W>,
@@ -133,7 +133,7 @@ impl Planner {
 
     /// Takes note that the source has listed everything; `walk` is exhausted. Appends what is left to be done, and gives
     /// what is to be deleted: each of them may be taken whole, parents are never deleted beside their content.
-    pub fn end<W: Iterator<Item = Present>>(
+    pub fn end<W: Iterator<Item = Walked>>(
         &mut self,
         walk: &mut Peekable<W>,
         actions: &mut Vec<Action>,
@@ -175,16 +175,16 @@ impl Planner {
     }
 
     /// An entry that both have.
-    fn plan_pair<W: Iterator<Item = Present>>(
+    fn plan_pair<W: Iterator<Item = Walked>>(
         &mut self,
         offered: Offered,
-        present: Present,
+        present: Walked,
         walk: &mut Peekable<W>,
         actions: &mut Vec<Action>,
     ) -> Result<(), PlanFault> {
         let reason = not_copied(&offered).or_else(|| match &present {
-            Present { is_excluded: true, .. } => Some(SkipReason::ExcludedHere),
-            Present { kind: Kind::Unreadable, reason, .. } => {
+            Walked { is_excluded: true, .. } => Some(SkipReason::ExcludedHere),
+            Walked { kind: Kind::Unreadable, reason, .. } => {
                 Some(SkipReason::TargetUnreadable(reason.clone().unwrap_or_default()))
             }
             _ => None,
@@ -202,7 +202,7 @@ impl Planner {
         Ok(())
     }
 
-    fn plan_directory(&mut self, offered: Offered, present: &Present, actions: &mut Vec<Action>) {
+    fn plan_directory(&mut self, offered: Offered, present: &Walked, actions: &mut Vec<Action>) {
         let is_changed = self.differs(&offered, present);
         // Without owner's access nothing in it can be reached by anybody but the superuser.
         let is_touched = present.metadata.mode & 0o700 != 0o700;
@@ -214,7 +214,7 @@ impl Planner {
     }
 
     /// A directory of the target is where the source has something else.
-    fn plan_replacement<W: Iterator<Item = Present>>(
+    fn plan_replacement<W: Iterator<Item = Walked>>(
         &mut self,
         offered: Offered,
         walk: &mut Peekable<W>,
@@ -254,7 +254,7 @@ impl Planner {
     }
 
     /// Neither is a directory, and both can be copied.
-    fn plan_leaf(&mut self, offered: Offered, present: Present, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
+    fn plan_leaf(&mut self, offered: Offered, present: Walked, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
         let differs = self.differs(&offered, &present);
         let is_same = match (&offered.entry.kind, &present.kind) {
             (Kind::File { len }, Kind::File { len: present_len }) => {
@@ -389,7 +389,7 @@ impl Planner {
         self.stack.last().map_or(parent.is_root(), |directory| directory.path == *parent)
     }
 
-    fn differs(&self, offered: &Offered, present: &Present) -> bool {
+    fn differs(&self, offered: &Offered, present: &Walked) -> bool {
         let (wanted, found) = (&offered.entry.metadata, &present.metadata);
         let is_symlink = matches!(offered.entry.kind, Kind::Symlink { .. });
         let is_file = matches!(offered.entry.kind, Kind::File { .. });

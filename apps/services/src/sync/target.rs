@@ -17,14 +17,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::entry::Kind;
+use super::entry::{Kind, Walked};
 use super::failure::{SyncCode, SyncFailure};
 use super::open::Terms;
-use super::plan::{PlanOptions, Planner, Present};
+use super::plan::{PlanOptions, Planner};
 use super::progress::{Summary, timed};
 use super::receipt::{LaneDigest, Receipt, digest};
 use super::run::{Shared, Trouble};
-use super::tree::{DirectoryCache, Trash, Walk, Walked, is_reserved, sweep};
+use super::tree::{DirectoryCache, Trash, Walk, is_reserved, sweep};
 use super::wire::entries::Entries;
 use super::wire::{self, KIND_PLANNED, Message, Outcome, Totals};
 use crate::limits::{LANE_COUNT, LIST_WINDOW_COUNT, TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX};
@@ -39,8 +39,8 @@ pub(crate) struct LaneOutcome {
     totals: Totals,
 }
 
-/// A walk of the target's tree as the planner wants it.
-struct Presents<'a> {
+/// A walk of the target's tree whose time is counted.
+struct TimedWalk<'a> {
     walk: &'a mut Walk,
     shared: &'a Shared,
 }
@@ -97,7 +97,7 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
         message_len: 0,
         is_complete: false,
     };
-    let mut presents = Presents { walk: &mut walk, shared }.peekable();
+    let mut presents = TimedWalk { walk: &mut walk, shared }.peekable();
     take_listing(&mut listed, &mut planner, &mut presents, &mut actor)?;
     let mut actions = Vec::new();
     let deletions = planner.end(&mut presents, &mut actions);
@@ -131,7 +131,7 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
 fn take_listing(
     listed: &mut Listed,
     planner: &mut Planner,
-    presents: &mut Peekable<Presents<'_>>,
+    presents: &mut Peekable<TimedWalk<'_>>,
     actor: &mut Actor<'_>,
 ) -> Result<(), Trouble> {
     let shared = actor.shared();
@@ -159,7 +159,7 @@ fn take_list_message(
     listed: &mut Listed,
     message: &Bytes,
     planner: &mut Planner,
-    presents: &mut Peekable<Presents<'_>>,
+    presents: &mut Peekable<TimedWalk<'_>>,
     actor: &mut Actor<'_>,
 ) -> Result<(), Trouble> {
     let shared = actor.shared();
@@ -247,12 +247,10 @@ fn tidy(terms: &Terms, walk: &mut Walk) {
     }
 }
 
-impl Iterator for Presents<'_> {
-    type Item = Present;
+impl Iterator for TimedWalk<'_> {
+    type Item = Walked;
 
-    fn next(&mut self) -> Option<Present> {
-        let walked = timed(&self.shared.counters.target_disk_ns, || self.walk.next())?;
-        let Walked { path, kind, metadata, identity, is_excluded, reason } = walked;
-        Some(Present { path, kind, metadata, identity, is_excluded, reason })
+    fn next(&mut self) -> Option<Walked> {
+        timed(&self.shared.counters.target_disk_ns, || self.walk.next())
     }
 }

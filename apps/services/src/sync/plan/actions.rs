@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sync::entry::{Entry, FileIdentity, Kind, Metadata, TreePath};
+use crate::sync::entry::{Entry, Metadata, TreePath};
 
 /// An entry as the source lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,23 +14,6 @@ pub struct Offered {
     /// A file whose other names may follow as hard links.
     pub has_names: bool,
     /// Left out by the source's filter: not copied, and what the target has there is not touched.
-    pub is_excluded: bool,
-    /// Why it is unreadable, for people.
-    pub reason: Option<String>,
-}
-
-/// An entry as the target has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Present {
-    /// Where.
-    pub path: TreePath,
-    /// What. Never a hard link: files with several names have an identity.
-    pub kind: Kind,
-    /// Its attributes.
-    pub metadata: Metadata,
-    /// Which file it is.
-    pub identity: Option<FileIdentity>,
-    /// Left out by the target's filter: never touched, and its content is not walked.
     pub is_excluded: bool,
     /// Why it is unreadable, for people.
     pub reason: Option<String>,

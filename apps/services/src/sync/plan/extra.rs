@@ -1,8 +1,8 @@
 //! What only the target has: kept, or collected for deletion, whole directories as one.
 
-use super::{Action, Deletion, Planner, Present, SkipReason, deletion_len};
+use super::{Action, Deletion, Planner, SkipReason, deletion_len};
 use crate::limits::{DELETION_COUNT_MAX, DELETION_LEN_MAX};
-use crate::sync::entry::{Kind, TreePath};
+use crate::sync::entry::{Kind, TreePath, Walked};
 
 /// A directory that only the target has. Its content is in `deletions[first_index..]`.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct DyingDirectory {
 
 impl Planner {
     /// An entry that only the target has.
-    pub(super) fn plan_extra(&mut self, present: Present, actions: &mut Vec<Action>) {
+    pub(super) fn plan_extra(&mut self, present: Walked, actions: &mut Vec<Action>) {
         if present.path.is_root() {
             return;
         }

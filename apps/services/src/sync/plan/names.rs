@@ -4,9 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Offered, PlanFault, Present};
+use super::{Offered, PlanFault};
 use crate::limits::LINKED_FILE_COUNT_MAX;
-use crate::sync::entry::TreePath;
+use crate::sync::entry::{TreePath, Walked};
 
 /// What is known of the first name of a file with several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +34,19 @@ impl Names {
     }
 
     /// Whether the target's file is already another entry's: two files of the source are one here.
-    pub(super) fn is_taken(&self, present: &Present) -> bool {
+    pub(super) fn is_taken(&self, present: &Walked) -> bool {
         present.identity.is_some_and(|of| of.link_count > 1 && self.present.contains(&(of.device, of.inode)))
     }
 
     /// The target has the file, unchanged.
-    pub(super) fn remember_present(&mut self, offered: &Offered, present: &Present) -> Result<(), PlanFault> {
+    pub(super) fn remember_present(&mut self, offered: &Offered, present: &Walked) -> Result<(), PlanFault> {
         let Some(identity) = present.identity else { return self.remember_written(offered) };
         self.take(present);
         self.remember(offered, Name::Present((identity.device, identity.inode)))
     }
 
     /// The target's file belongs to an entry of the source from now on.
-    pub(super) fn take(&mut self, present: &Present) {
+    pub(super) fn take(&mut self, present: &Walked) {
         // Above the bound two names of one file may go unnoticed: the trees then differ in that only.
         if let Some(identity) = present.identity
             && identity.link_count > 1

@@ -5,8 +5,8 @@ use std::iter::Peekable;
 
 use proptest::prelude::*;
 
-use super::{Action, Deletion, Offered, PlanFault, PlanOptions, Planner, Present, SkipReason};
-use crate::sync::entry::{Entry, FileIdentity, Kind, Metadata, TreePath};
+use super::{Action, Deletion, Offered, PlanFault, PlanOptions, Planner, SkipReason};
+use crate::sync::entry::{Entry, FileIdentity, Kind, Metadata, TreePath, Walked};
 
 /// A tree: what is under each path. Files of one inode are one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,8 +88,8 @@ impl Model {
     }
 
     /// As a target walks it.
-    fn walk(&self) -> Vec<Present> {
-        let present = |(path, node): (&TreePath, &Node)| Present {
+    fn walk(&self) -> Vec<Walked> {
+        let present = |(path, node): (&TreePath, &Node)| Walked {
             path: path.clone(),
             kind: node.kind.clone(),
             metadata: node.metadata.clone(),
@@ -308,7 +308,7 @@ fn offered(index: u64, path: &str, kind: Kind) -> Offered {
     Offered { index, entry, has_names: false, is_excluded: false, reason: None }
 }
 
-fn offer_all(listing: Vec<Offered>, walk: Vec<Present>) -> Result<Vec<Action>, PlanFault> {
+fn offer_all(listing: Vec<Offered>, walk: Vec<Walked>) -> Result<Vec<Action>, PlanFault> {
     let mut planner = Planner::new(PlanOptions { delete: true, ..PlanOptions::default() });
     let mut walk: Peekable<_> = walk.into_iter().peekable();
     let mut actions = Vec::new();
@@ -342,7 +342,7 @@ fn a_listing_that_breaks_the_rules_is_refused() {
 fn what_the_source_excludes_stays_at_the_target() {
     let mut excluded = offered(0, "a", Kind::Directory);
     excluded.is_excluded = true;
-    let present = |path: &str, kind| Present {
+    let present = |path: &str, kind| Walked {
         path: TreePath::new(path.as_bytes()).unwrap(),
         kind,
         metadata: Metadata { mode: 0o700, ..Metadata::default() },
@@ -360,7 +360,7 @@ fn what_the_source_excludes_stays_at_the_target() {
 
 #[test]
 fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
-    let present = |path: &str, kind, is_excluded| Present {
+    let present = |path: &str, kind, is_excluded| Walked {
         path: TreePath::new(path.as_bytes()).unwrap(),
         kind,
         metadata: Metadata::default(),
@@ -370,7 +370,7 @@ fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
     };
     let walk = |is_excluded| {
         let entries = [("a", Kind::Directory), ("a/b", Kind::Directory), ("a/b/c", Kind::File { len: 0 })];
-        let mut walk: Vec<Present> = entries.into_iter().map(|(path, kind)| present(path, kind, false)).collect();
+        let mut walk: Vec<Walked> = entries.into_iter().map(|(path, kind)| present(path, kind, false)).collect();
         walk.push(present("a/d", Kind::File { len: 0 }, is_excluded));
         walk
     };
@@ -386,7 +386,7 @@ fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
 #[test]
 fn deletions_are_bounded_in_bytes_and_the_rest_is_left_to_the_next_run() {
     let count = 40_000;
-    let present = |number: usize| Present {
+    let present = |number: usize| Walked {
         path: TreePath::new(format!("{number:05}/{}", "x/".repeat(500) + &"y".repeat(200)).as_bytes()).unwrap(),
         kind: Kind::File { len: 0 },
         metadata: Metadata::default(),
@@ -421,7 +421,7 @@ fn an_owner_that_is_not_known_is_left_as_it_is() {
     for (uid, expected) in [(u32::MAX, 0), (7, 1)] {
         let mut entry = offered(0, "a", Kind::File { len: 1 });
         (entry.entry.metadata.uid, entry.entry.metadata.gid) = (uid, u32::MAX);
-        let present = Present {
+        let present = Walked {
             path: entry.entry.path.clone(),
             kind: Kind::File { len: 1 },
             metadata: Metadata { uid: 5, gid: 5, ..Metadata::default() },

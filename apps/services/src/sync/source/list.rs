@@ -9,13 +9,13 @@ use bytes::BytesMut;
 use super::Listing;
 use super::ledger::{Ledger, Offer};
 use crate::limits::{LINKED_FILE_COUNT_MAX, LIST_DELAY, LIST_MESSAGE_LEN, SYNC_MESSAGE_MAX};
-use crate::sync::entry::{Entry, Kind, TreePath};
+use crate::sync::entry::{Entry, Kind, TreePath, Walked};
 use crate::sync::failure::{SyncCode, SyncFailure};
 use crate::sync::open::Terms;
 use crate::sync::plan::Offered;
 use crate::sync::progress::{add, add_time, timed};
 use crate::sync::run::{Shared, Trouble};
-use crate::sync::tree::{Walk, Walked};
+use crate::sync::tree::Walk;
 use crate::sync::wire::entries::{XATTR_COUNT_MAX, put_entry};
 use crate::sync::wire::{self, KIND_LIST, KIND_LIST_END};
 

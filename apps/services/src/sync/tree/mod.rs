@@ -24,4 +24,4 @@ pub use names::{DirectoryCache, TRASH_DIRECTORY, is_reserved, open_file};
 pub use part::{Part, PartKey, sweep};
 pub use root::{Capacity, Directory, Root};
 pub use trash::{Pruned, Trash, run_name};
-pub use walk::{Walk, Walked};
+pub use walk::Walk;

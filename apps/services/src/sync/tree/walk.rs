@@ -18,7 +18,7 @@ use super::attributes::{XattrReader, Xattrs};
 use super::names::{FileHint, Names, is_reserved_name, is_sync_part, open_file_in};
 use super::root::{Directory, Root};
 use crate::limits::{IGNORE_FILE_LEN_MAX, STALE_PART_COUNT_MAX, TREE_PATH_MAX, WALK_OPEN_COUNT_MAX};
-use crate::sync::entry::{FileIdentity, Kind, Metadata, TreePath};
+use crate::sync::entry::{FileIdentity, Kind, Metadata, TreePath, Walked};
 use crate::sync::filter::{Filter, IGNORE_FILE};
 
 /// A walk through a tree, the root itself first. Entries come as [`TreePath`] orders them.
@@ -31,23 +31,6 @@ pub struct Walk {
     frames: Vec<Frame>,
     reader: Reader,
     parts: Vec<TreePath>,
-}
-
-/// An entry as it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walked {
-    /// Where.
-    pub path: TreePath,
-    /// What. Never [`Kind::HardLink`]: which names are of one file is told by `identity`.
-    pub kind: Kind,
-    /// Its attributes; none of an unreadable entry, no extended ones of an excluded one.
-    pub metadata: Metadata,
-    /// Which file it is; `None` of an unreadable entry.
-    pub identity: Option<FileIdentity>,
-    /// Whether the filter leaves it out. It is told so that the target can protect it; what is in it is not.
-    pub is_excluded: bool,
-    /// Why it is unreadable, for people.
-    pub reason: Option<String>,
 }
 
 /// A directory whose entries are being given. `next_index <= names.len()`.

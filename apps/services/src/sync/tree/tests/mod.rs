@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::sync::entry::{Kind, Metadata, TreePath};
+use crate::sync::entry::{Kind, Metadata, TreePath, Walked};
 use crate::sync::filter::{Filter, Rule};
 
 /// The ends of a run hand these from thread to thread.
