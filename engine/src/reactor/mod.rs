@@ -4,9 +4,9 @@
 //! directory's server, an embedder's event loop. Nothing here starts threads, waits for locks or knows what a link is.
 //!
 //! A turn goes in this order: take up what was noted between turns, poll, read the clock, accept, take commands,
-//! read each ready connection up to its budget, fire deadlines, seal and flush, remove closed connections, dial. Removal
-//! comes late because until then the slot of a closed connection has no new tenant that an old event could reach; and an
-//! event that comes later still carries an old generation.
+//! read ready connections (each up to its budget, all up to the turn's), fire deadlines, seal and flush (likewise), remove
+//! closed connections, dial. Removal comes late because until then the slot of a closed connection has no new tenant that
+//! an old event could reach; and an event that comes later still carries an old generation.
 
 mod config;
 mod connection;
