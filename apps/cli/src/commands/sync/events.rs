@@ -56,20 +56,13 @@ impl Reporter {
         match event {
             SyncEvent::Changed(change) if self.is_itemized => {
                 self.clear();
-                let what = match change.what {
-                    ChangeKind::MakeDirectory => "directory ",
-                    ChangeKind::WriteFile { .. } => "file      ",
-                    ChangeKind::MakeSymlink => "symlink   ",
-                    ChangeKind::HardLink => "hard link ",
-                    ChangeKind::SetMetadata => "attributes",
-                    ChangeKind::Delete { .. } => "delete    ",
-                };
+                let what = word(change.what);
                 let more = match change.what {
                     ChangeKind::WriteFile { len } => format!("  {}", units::size(len)),
                     ChangeKind::Delete { count } if count > 1 => format!("  and what is in it: {count} entries"),
                     _ => String::new(),
                 };
-                print(&format!("{what}  {}{more}", change.path))
+                print(&format!("{what:<10}  {}{more}", change.path))
             }
             SyncEvent::Skipped { path, reason } => {
                 self.clear();
@@ -148,6 +141,18 @@ fn line(last: &Progress, progress: &Progress, elapsed: Duration, width: usize) -
     facts.chars().take(width.saturating_sub(1)).collect()
 }
 
+/// What a change is, in a word or two.
+fn word(what: ChangeKind) -> &'static str {
+    match what {
+        ChangeKind::MakeDirectory => "directory",
+        ChangeKind::WriteFile { .. } => "file",
+        ChangeKind::MakeSymlink => "symlink",
+        ChangeKind::HardLink => "hard link",
+        ChangeKind::SetMetadata => "attributes",
+        ChangeKind::Delete { .. } => "delete",
+    }
+}
+
 fn json_of(event: &SyncEvent) -> Option<Value> {
     Some(match event {
         SyncEvent::Started { peer, share, path, is_dry_run, .. } => json!({
@@ -155,14 +160,12 @@ fn json_of(event: &SyncEvent) -> Option<Value> {
             "dry_run": is_dry_run,
         }),
         SyncEvent::Changed(change) => {
-            let (what, len, count) = match change.what {
-                ChangeKind::MakeDirectory => ("directory", None, None),
-                ChangeKind::WriteFile { len } => ("file", Some(len), None),
-                ChangeKind::MakeSymlink => ("symlink", None, None),
-                ChangeKind::HardLink => ("hard_link", None, None),
-                ChangeKind::SetMetadata => ("attributes", None, None),
-                ChangeKind::Delete { count } => ("delete", None, Some(count)),
+            let (len, count) = match change.what {
+                ChangeKind::WriteFile { len } => (Some(len), None),
+                ChangeKind::Delete { count } => (None, Some(count)),
+                _ => (None, None),
             };
+            let what = word(change.what).replace(' ', "_");
             json!({ "event": "change", "what": what, "path": change.path.to_string(), "path_hex": hex(change.path.as_bytes()),
                 "len": len, "count": count })
         }

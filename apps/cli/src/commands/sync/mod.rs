@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use landline::{Config, Event, Profile};
+use landline::{Config, Event};
+use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
     Parties, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions,
@@ -37,7 +38,7 @@ pub(crate) fn run(common: &Common, args: &Sync) -> Result<()> {
     let local = plan.open_local(args.dry_run)?;
     let home = Home::open(common.home.as_deref())?;
     let target = Target::resolve(&plan.peer, common, &home, args.accept_new)?;
-    let node = Node::start(home.identity()?, Config::for_profile(Profile::Balanced))?;
+    let node = Node::start(home.identity()?, Config::default())?;
     let mut board = Switchboard::new(node.engine.clone());
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;
@@ -81,7 +82,7 @@ struct Plan {
     local: PathBuf,
     peer: String,
     share: String,
-    path: landline_services::sync::entry::TreePath,
+    path: TreePath,
 }
 
 impl Plan {
