@@ -349,30 +349,6 @@ fn many_files_and_large_ones_go_together() {
     assert_eq!((summary.totals.file_count, summary.totals.directory_count), (10_002, 100));
 }
 
-/// Not a test: prints how long runs take. `cargo test --release --test sync -- --ignored --nocapture measure`, with `TMPDIR`
-/// on a tmpfs.
-#[test]
-#[ignore = "a measurement"]
-fn measure() {
-    for (name, make) in [
-        ("one large", (|root| write(root, "large", &vec![7; 2 << 30])) as fn(&std::path::Path)),
-        ("20,000 of 4 KiB", |root| trees::many(root, 1000, 20, 4096)),
-        ("1,000,000 empty", |root| trees::many_empty(root, 1000, 1000)),
-    ] {
-        if std::env::var("MEASURE").is_ok_and(|only| !name.contains(&only)) {
-            continue;
-        }
-        let pair = Pair::new();
-        make(pair.local.path());
-        for round in ["first", "again"] {
-            let before = cpu_ticks();
-            let summary = pair.done(Role::Push, plain());
-            println!("{name}, {round}: {:?}, {} ms of CPU", summary.elapsed, 10 * (cpu_ticks() - before));
-            println!("  {:?}", summary.progress);
-        }
-    }
-}
-
 #[test]
 fn an_unreadable_directory_among_rules_for_directories_is_reported() {
     use landline_services::sync::filter::Rule;
@@ -394,13 +370,6 @@ fn a_good_run_leaves_the_unfinished_files_of_others() {
     write(pair.shared.path(), part, b"of another source");
     pair.done(Role::Push, delete());
     assert!(pair.shared.path().join(part).exists());
-}
-
-/// CPU time of this process so far, in hundredths of a second.
-fn cpu_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<u64> = stat.split(' ').skip(13).take(2).map(|field| field.parse().unwrap()).collect();
-    fields[0] + fields[1]
 }
 
 #[test]

@@ -158,12 +158,3 @@ pub(crate) fn zoo(root: &Path) {
     fs::set_permissions(root.join("modes"), fs::Permissions::from_mode(0o500)).unwrap();
     fs::set_permissions(root.join("empty-directory"), fs::Permissions::from_mode(0o000)).unwrap();
 }
-
-/// `directory_count` directories of `file_count` empty files.
-pub(crate) fn many_empty(root: &Path, directory_count: usize, file_count: usize) {
-    for directory in 0..directory_count {
-        let directory = root.join(format!("d{directory:04}"));
-        fs::create_dir(&directory).unwrap();
-        (0..file_count).for_each(|file| fs::write(directory.join(format!("f{file:05}")), b"").unwrap());
-    }
-}

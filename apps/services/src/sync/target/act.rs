@@ -3,7 +3,6 @@
 //! In a dry run everything is told and nothing done; a run does the same and tells, where that is asked for, the same.
 
 use std::io;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
@@ -15,7 +14,6 @@ use super::reports::Reports;
 use crate::limits::{LANE_COUNT, QUOTA_ENTRY_CHARGE};
 use crate::sync::entry::{Kind, Metadata, TreePath};
 use crate::sync::failure::{SyncCode, SyncFailure, is_out_of_space};
-use crate::sync::filter::Filter;
 use crate::sync::open::Terms;
 use crate::sync::plan::{Action, Deletion, Planner, SkipReason};
 use crate::sync::progress::{add, timed};
@@ -163,7 +161,9 @@ impl<'a> Actor<'a> {
     }
 
     fn make_directory(&mut self, path: &TreePath) -> Result<(), Trouble> {
-        let is_made = self.change(path, Some(ChangeKind::MakeDirectory), |cache| make_directory(cache, path))?;
+        let is_made = self.change(path, Some(ChangeKind::MakeDirectory), |cache| {
+            make_directory(cache, path).map(|()| Warnings::default())
+        })?;
         self.totals.directory_count += u64::from(is_made);
         Ok(())
     }
@@ -277,8 +277,9 @@ impl<'a> Actor<'a> {
         let no_trash = self.terms.hello.flags.no_trash;
         let discarded = timed(&self.shared.counters.target_disk_ns, || match (no_trash, is_directory) {
             (false, _) => self.trash.put(path),
-            (true, false) => tree::remove_file(&mut self.cache, path).map(|_| ()),
-            (true, true) => remove_tree(&mut self.cache, self.terms, path),
+            (true, false) => tree::remove_file(&mut self.cache, path),
+            // What the planner let go holds nothing excluded.
+            (true, true) => tree::remove_tree(&mut self.cache, &self.terms.root, path),
         });
         self.cache.forget(path);
         discarded
@@ -373,31 +374,6 @@ fn is_same_file(cache: &mut DirectoryCache, one: &TreePath, other: &TreePath) ->
         Some((stat.st_dev, stat.st_ino))
     };
     look(one).is_some_and(|file| look(other) == Some(file))
-}
-
-/// Removes a directory with all in it, for good. What the planner let go holds nothing excluded.
-fn remove_tree(cache: &mut DirectoryCache, terms: &Terms, path: &TreePath) -> io::Result<()> {
-    let inside = |below: &TreePath| {
-        let whole = [path.as_bytes(), b"/", below.as_bytes()].concat();
-        TreePath::new(&whole).map_err(io::Error::other)
-    };
-    let mut directories = vec![path.clone()];
-    let mut walk = Walk::new(Arc::new(terms.root.open_below(path)?), Filter::default());
-    for walked in walk.by_ref() {
-        if walked.path.is_root() || walked.is_excluded {
-            continue;
-        }
-        let path = inside(&walked.path)?;
-        if walked.kind == Kind::Directory {
-            directories.push(path);
-        } else {
-            tree::remove_file(cache, &path)?;
-        }
-    }
-    for part in walk.take_parts() {
-        tree::remove_file(cache, &inside(&part)?)?;
-    }
-    directories.iter().rev().try_for_each(|directory| tree::remove_directory(cache, directory).map(|_| ()))
 }
 
 impl Wanted {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -12,21 +13,22 @@ use rustix::io::Errno;
 use super::attributes::{Warnings, owner_change, put, times};
 use super::names::DirectoryCache;
 use super::part::PartKey;
-use super::root::Directory;
+use super::root::{Directory, Root};
+use super::walk::Walk;
 use crate::sync::entry::{Kind, Metadata, TreePath};
+use crate::sync::filter::Filter;
 
 /// Makes the directory at `path`, open to its owner only; its attributes are set when what is in it is. A directory that is
 /// there already is left as it is.
 ///
 /// # Errors
 /// Of the system; something else of that name is one.
-pub fn make_directory(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<Warnings> {
+pub fn make_directory(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<()> {
     let (parent, name) = cache.parent(path)?;
     match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
-        Err(Errno::EXIST) if file_type(&parent, name)? == FileType::Directory => {}
-        result => result?,
+        Err(Errno::EXIST) if file_type(&parent, name)? == FileType::Directory => Ok(()),
+        result => Ok(result?),
     }
-    Ok(Warnings::default())
 }
 
 /// Makes the symbolic link at `path`, in place of whatever is there and is no directory.
@@ -116,21 +118,49 @@ pub fn make_writable(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<
 ///
 /// # Errors
 /// Of the system.
-pub fn remove_file(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<Warnings> {
+pub fn remove_file(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<()> {
     let (parent, name) = cache.parent(path)?;
-    rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
-    Ok(Warnings::default())
+    Ok(rustix::fs::unlinkat(&parent, name, AtFlags::empty())?)
 }
 
 /// Removes the directory at `path`, which is empty.
 ///
 /// # Errors
 /// Of the system; one that is not empty is one.
-pub fn remove_directory(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<Warnings> {
+pub fn remove_directory(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<()> {
     let (parent, name) = cache.parent(path)?;
     rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
     cache.forget(path);
-    Ok(Warnings::default())
+    Ok(())
+}
+
+/// Removes the directory at `path` with all in it, for good, unfinished files of earlier runs too. What its own rules leave
+/// out is not removed, and neither is it then.
+///
+/// # Errors
+/// Of the system; some of it may be gone then.
+pub fn remove_tree(cache: &mut DirectoryCache, root: &Root, path: &TreePath) -> io::Result<()> {
+    let inside = |below: &TreePath| {
+        let whole = [path.as_bytes(), b"/", below.as_bytes()].concat();
+        TreePath::new(&whole).map_err(io::Error::other)
+    };
+    let mut directories = vec![path.clone()];
+    let mut walk = Walk::new(Arc::new(root.open_below(path)?), Filter::default());
+    for walked in walk.by_ref() {
+        if walked.path.is_root() || walked.is_excluded {
+            continue;
+        }
+        let path = inside(&walked.path)?;
+        if walked.kind == Kind::Directory {
+            directories.push(path);
+        } else {
+            remove_file(cache, &path)?;
+        }
+    }
+    for part in walk.take_parts() {
+        remove_file(cache, &inside(&part)?)?;
+    }
+    directories.iter().rev().try_for_each(|directory| remove_directory(cache, directory))
 }
 
 /// Opens a file or directory to change its attributes. One that its owner may not read is made readable for them first.

@@ -17,11 +17,12 @@ mod trash;
 mod walk;
 
 pub use apply::{
-    make_directory, make_hard_link, make_symlink, make_writable, remove_directory, remove_file, set_metadata,
+    make_directory, make_hard_link, make_symlink, make_writable, remove_directory, remove_file, remove_tree,
+    set_metadata,
 };
 pub use attributes::Warnings;
-pub use names::{DirectoryCache, TRASH_DIRECTORY, is_reserved, open_file};
+pub use names::{DirectoryCache, TRASH_DIRECTORY, is_reserved};
 pub use part::{Part, PartKey, sweep};
-pub use root::{Capacity, Directory, Root};
+pub use root::{Directory, Root};
 pub use trash::{Pruned, Trash, run_name};
 pub use walk::Walk;

@@ -68,10 +68,11 @@ impl DirectoryCache {
         Ok((self.directory(&parent)?, name))
     }
 
-    /// Opens a file to be read, as [`open_file`].
+    /// Opens the regular file at `path` to be read. A directory, link, device, socket or pipe there is an error, and
+    /// opening never waits for one.
     ///
     /// # Errors
-    /// As there.
+    /// Of the system; what is no regular file is one.
     pub fn open_file(&mut self, path: &TreePath) -> io::Result<File> {
         let (parent, name) = self.parent(path)?;
         open_file_in(&parent, name)
@@ -81,16 +82,6 @@ impl DirectoryCache {
     pub fn forget(&mut self, path: &TreePath) {
         self.open.retain(|(known, _)| !known.is_within(path));
     }
-}
-
-/// Opens the regular file at `path` to be read. A directory, link, device, socket or pipe there is an error, and opening
-/// never waits for one.
-///
-/// # Errors
-/// Of the system; what is no regular file is one.
-pub fn open_file(root: &Root, path: &TreePath) -> io::Result<File> {
-    let Some((parent, name)) = path.split() else { return Err(Errno::ISDIR.into()) };
-    open_file_in(&root.directory(&parent)?, name)
 }
 
 /// Whether `path` is, or is in, something that sync itself keeps there: the trash or a temporary file. The walk gives none

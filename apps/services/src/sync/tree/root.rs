@@ -24,17 +24,6 @@ pub struct Root {
 #[derive(Clone, Debug)]
 pub struct Directory(Arc<OwnedFd>);
 
-/// What a file system holds and has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity {
-    /// Bytes of it.
-    pub total_len: u64,
-    /// Bytes that this process may still write.
-    pub free_len: u64,
-    /// Files that can still be made; `u64::MAX` where the file system sets no limit.
-    pub free_file_count: u64,
-}
-
 impl Root {
     /// Opens the directory at `path`.
     ///
@@ -75,19 +64,6 @@ impl Root {
         Ok(Directory::new(open_beneath(self.fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())?))
     }
 
-    /// Room on the file system that the root is on.
-    ///
-    /// # Errors
-    /// Of the system.
-    pub fn file_system_capacity(&self) -> io::Result<Capacity> {
-        let told = rustix::fs::fstatvfs(&self.fd)?;
-        Ok(Capacity {
-            total_len: told.f_blocks.saturating_mul(told.f_frsize),
-            free_len: told.f_bavail.saturating_mul(told.f_frsize),
-            free_file_count: if told.f_files == 0 { u64::MAX } else { told.f_favail },
-        })
-    }
-
     /// Waits until all that was written to the file system of the root is on its disk.
     ///
     /// # Errors
@@ -110,14 +86,6 @@ impl Directory {
         Ok(Self::new(self.open(name, DIRECTORY, Mode::empty())?))
     }
 
-    /// Waits until its names are on the disk (not what is in the files).
-    ///
-    /// # Errors
-    /// Of the system.
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(&self.0)?)
-    }
-
     /// Opens `name` in this directory as `flags` say.
     pub(super) fn open(&self, name: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         open_beneath(self.as_fd(), name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)
@@ -130,7 +98,7 @@ impl AsFd for Directory {
     }
 }
 
-/// How directories are opened: readable, because names are read and synced through the same descriptor.
+/// How directories are opened: readable, because names are read through the same descriptor.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// What never happens on the way of a path.
