@@ -54,29 +54,32 @@ impl Setup {
     }
 }
 
-/// Runs in a thread that stays on one core; on none in particular where it is not known which there are.
+/// Runs in a thread that stays on these cores, and so does what it starts; on none in particular where it is not known which
+/// there are.
 ///
 /// # Errors
 /// A core that this process may not have, and work that panics.
-pub fn on_core<T: Send>(core: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+pub fn on_cores<T: Send>(cores: &[usize], work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let pinned = scope.spawn(|| -> Result<T, Failure> {
-            pin(core)?;
+            pin(cores)?;
             Ok(work())
         });
         pinned.join().map_err(|_| "the measuring thread panicked")?
     })
 }
 
-/// Keeps this thread, and those that it starts, on one core; on none in particular where it is not known which there are.
+/// Keeps this thread, and those that it starts, on these cores; on none in particular where it is not known which there are.
 ///
 /// # Errors
 /// A core that this process may not have.
-pub fn pin(core: Option<usize>) -> Result<(), Failure> {
-    let Some(core) = core else { return Ok(()) };
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
+pub fn pin(cores: &[usize]) -> Result<(), Failure> {
+    if cores.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    cores.iter().for_each(|&core| set.set(core));
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// The processors that this process may run on.

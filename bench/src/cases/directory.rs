@@ -4,7 +4,7 @@ use super::pair;
 use crate::Failure;
 use crate::contest::{Contestant, Metric, Pair, Sample};
 use crate::ends::Peers;
-use crate::setup::on_core;
+use crate::setup::on_cores;
 use crate::work::{Stack, Work};
 use ed25519_dalek::{Signature, VerifyingKey};
 use landline_directory::ANNOUNCE_DOMAIN;
@@ -56,7 +56,7 @@ fn held(detail: &str, metric: Metric, work: Work, figure: f64) -> Pair {
 fn verification() -> Contestant {
     Contestant::Here(Box::new(|setup| {
         let signed = statements()?;
-        let value = on_core(setup.responder_core, || verify_for(&signed, setup.length))??;
+        let value = on_cores(setup.responder_core.as_slice(), || verify_for(&signed, setup.length))??;
         Ok(Sample { value, ..Sample::default() })
     }))
 }

@@ -5,7 +5,7 @@ use crate::contest::{Contestant, Metric, Pair, Sample};
 #[cfg(feature = "rivals")]
 use crate::gcm::{AwsLc, Graviola, Ring};
 use crate::gcm::{Cipher, Operation, Ours, best_time};
-use crate::setup::on_core;
+use crate::setup::on_cores;
 use landline::crypto::gcm::Implementation;
 
 const KIB: usize = 1024;
@@ -84,7 +84,7 @@ where
 {
     Contestant::Here(Box::new(move |setup| {
         let length = setup.length / SHARE;
-        let value = on_core(setup.responder_core, move || best_time::<C>(kind, operation, length))?;
+        let value = on_cores(setup.responder_core.as_slice(), move || best_time::<C>(kind, operation, length))?;
         let value = throughput_len(operation).map_or(value * 1e9, |len| len as f64 / value / 1e9);
         Ok(Sample { value, ..Sample::default() })
     }))

@@ -13,6 +13,7 @@ mod holds;
 mod latency;
 mod many;
 mod null;
+mod reactors;
 mod sync;
 
 pub use holds::holds;
@@ -48,6 +49,7 @@ pub const CASES: &[Case] = &[
         pairs: latency::rtt_loaded,
     },
     Case { name: "fan-in", about: "16 KiB messages over 1 to 1,000 links into one reactor", pairs: many::fan_in },
+    Case { name: "reactors", about: "64 KiB messages into two reactors on two cores", pairs: reactors::reactors },
     Case { name: "idle", about: "memory of each of 10,000 idle links", pairs: many::idle },
     Case { name: "idle-cost", about: "64 B round trips beside 10 to 10,000 idle links", pairs: many::idle_cost },
     Case { name: "handshake", about: "processor time of both ends to set a link up", pairs: handshake::handshake },

@@ -45,7 +45,7 @@ pub fn run(assignment: &str) -> Result<(), Failure> {
     let assignment: Assignment = serde_json::from_str(assignment)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     raise_open_files()?;
-    pin(assignment.core)?;
+    pin(assignment.core.as_slice())?;
     let report = carry_out(&assignment)?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
