@@ -260,6 +260,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -285,6 +287,24 @@ mod tests {
         queue.close();
         assert_eq!((queue.pop(None), queue.pop(None)), (Ok(Some(3)), Err(Stopped)));
         assert_eq!(Queue::<u8>::new(10).pop(Some(Duration::from_millis(1))), Ok(None));
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_woken_by_what_comes() {
+        let (queue, (told, heard)) = (Arc::new(Queue::new(10)), std::sync::mpsc::channel());
+        let waiting = queue.clone();
+        thread::spawn(move || {
+            let mut items = VecDeque::new();
+            told.send(waiting.take(&mut items).map(|()| items.pop_front())).unwrap();
+            told.send(waiting.pop(None)).unwrap();
+        });
+        for item in [1, 2] {
+            while lock(&queue.state).waiting_count == 0 {
+                thread::yield_now();
+            }
+            queue.push(item, 1).unwrap();
+            assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(Ok(Some(item))));
+        }
     }
 
     #[test]

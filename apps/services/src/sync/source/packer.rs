@@ -203,3 +203,18 @@ impl Pace {
         shared.outlet.rest(pause)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_ends_at_a_multiple_unless_it_is_the_last() {
+        let room = SYNC_MESSAGE_MAX - HEADER_LEN - BYTES_HEADER_LEN;
+        assert_eq!(aligned(0, room, 1 << 30), 3 * PIECE_LEN);
+        assert_eq!(aligned(3 * PIECE_LEN as u64, room, 1 << 30), 3 * PIECE_LEN);
+        // Gone on with in the middle of a page.
+        assert_eq!(aligned(5, PIECE_LEN, 1 << 30), PIECE_LEN - 5);
+        assert_eq!((aligned(5, 100, 100), aligned(0, PIECE_LEN + 7, PIECE_LEN + 7)), (100, PIECE_LEN + 7));
+    }
+}
