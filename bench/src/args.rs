@@ -28,6 +28,9 @@ pub struct Args {
     /// Only beside this rival (may be given several times)
     #[arg(long = "rival", value_name = "NAME")]
     pub rivals: Vec<String>,
+    /// Only rows whose detail has this in it (may be given several times)
+    #[arg(long = "row", value_name = "TEXT")]
+    pub rows: Vec<String>,
     /// Fail when a ratio is below what is promised of it
     #[arg(long)]
     pub hold: bool,
@@ -58,9 +61,10 @@ impl Args {
             .collect())
     }
 
-    /// Whether comparisons with `rival` are wanted.
-    pub fn wants(&self, rival: &str) -> bool {
-        self.rivals.is_empty() || self.rivals.iter().any(|wanted| wanted == rival)
+    /// Whether the comparison with `rival` in the row `detail` is wanted.
+    pub fn wants(&self, rival: &str, detail: &str) -> bool {
+        let is_rival = self.rivals.is_empty() || self.rivals.iter().any(|wanted| wanted == rival);
+        is_rival && (self.rows.is_empty() || self.rows.iter().any(|wanted| detail.contains(wanted)))
     }
 }
 
@@ -124,7 +128,9 @@ mod tests {
     #[test]
     fn rivals_are_filtered_by_name() {
         let args = parse(&["--rival", "raw"]).expect("valid");
-        assert!(args.wants("raw") && !args.wants("rustls"));
-        assert!(parse(&[]).expect("valid").wants("anybody"));
+        assert!(args.wants("raw", "64 KiB") && !args.wants("rustls", "64 KiB"));
+        assert!(parse(&[]).expect("valid").wants("anybody", "anything"));
+        let args = parse(&["sync", "--row", "2 GiB,"]).expect("valid");
+        assert!(args.wants("rsync", "2 GiB, first copy") && !args.wants("rsync", "20,000 files, first copy"));
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
 
     /// One comparison; when it fails, the others still have their turn.
     fn play_pair(&mut self, case: &Case, pair: Pair) {
-        if !self.args.wants(pair.rival) || self.is_left_out(&pair) {
+        if !self.args.wants(pair.rival, &pair.detail) || self.is_left_out(&pair) {
             return;
         }
         if let Err(error) = self.build_null(&pair) {
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
 
     /// A ratio below what is promised fails the run, and so does a promise that nothing was measured for.
     fn look_at_promises(&mut self, case: &Case) {
-        for (detail, rival, hold) in holds(case.name).filter(|row| self.args.wants(row.1)) {
+        for (detail, rival, hold) in holds(case.name).filter(|row| self.args.wants(row.1, row.0)) {
             let is_it =
                 |outcome: &&Outcome| (outcome.case, &*outcome.detail, outcome.rival) == (case.name, detail, rival);
             let failure = match self.outcomes.iter().find(is_it).map(|outcome| outcome.ratio().median) {

@@ -23,6 +23,9 @@ mod target;
 pub mod tree;
 pub mod wire;
 
+use landline::Config;
+use landline::limits::LAN_CONGESTION;
+
 pub use failure::{SyncCode, SyncFailure};
 pub use open::{Parties, Request, Share, Shares, SyncOptions};
 pub use progress::{Counters, Progress, Summary, SyncEvent};
@@ -33,3 +36,11 @@ pub use wire::{Role, SyncFlags, Totals};
 
 /// Service name of sync channels.
 pub const SERVICE: &str = "landline.sync/1";
+
+/// The settings of a node that keeps folders in step: as they are, with the congestion control for a LAN. Each side's own
+/// counts for what it sends. Windows and buffers stay, so that other channels of the link stay quick.
+#[must_use]
+pub fn for_folders(mut config: Config) -> Config {
+    config.reactor.socket.congestion = Some(LAN_CONGESTION.to_owned());
+    config
+}

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The run is over, for a reason that is noted elsewhere: whoever waits has to go.
@@ -26,12 +27,14 @@ pub(crate) struct Queue<T> {
 struct Queued<T> {
     items: VecDeque<T>,
     len: u64,
+    /// Threads that wait for something to come.
+    waiting_count: usize,
     is_closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(len_max: u64) -> Self {
-        let state = Queued { items: VecDeque::new(), len: 0, is_closed: false };
+        let state = Queued { items: VecDeque::new(), len: 0, waiting_count: 0, is_closed: false };
         Self { state: Mutex::new(state), ready: Condvar::new(), len_max }
     }
 
@@ -46,8 +49,12 @@ impl<T> Queue<T> {
         }
         state.len += charge;
         state.items.push_back(item);
+        let is_awaited = state.waiting_count > 0;
         drop(state);
-        self.ready.notify_one();
+        // A call of the system even where nobody waits.
+        if is_awaited {
+            self.ready.notify_one();
+        }
         Ok(())
     }
 
@@ -58,13 +65,21 @@ impl<T> Queue<T> {
     }
 
     /// The same, waiting for something to come. What came before the queue was closed still comes out.
+    ///
+    /// Whoever was woken lets those run first who bring more, where they share a core: otherwise each item that is pushed
+    /// costs a change of threads there and one back.
     pub(crate) fn take(&self, items: &mut VecDeque<T>) -> Result<(), Stopped> {
         let mut state = lock(&self.state);
         while state.items.is_empty() {
             if state.is_closed {
                 return Err(Stopped);
             }
+            state.waiting_count += 1;
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting_count -= 1;
+            drop(state);
+            thread::yield_now();
+            state = lock(&self.state);
         }
         std::mem::swap(&mut state.items, items);
         Ok(())
@@ -81,11 +96,16 @@ impl<T> Queue<T> {
             if state.is_closed {
                 return Err(Stopped);
             }
+            state.waiting_count += 1;
             state = match timeout.map(|timeout| timeout.saturating_sub(since.elapsed())) {
-                Some(Duration::ZERO) => return Ok(None),
+                Some(Duration::ZERO) => {
+                    state.waiting_count -= 1;
+                    return Ok(None);
+                }
                 Some(left) => self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+            state.waiting_count -= 1;
         }
     }
 
@@ -240,6 +260,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -265,6 +287,24 @@ mod tests {
         queue.close();
         assert_eq!((queue.pop(None), queue.pop(None)), (Ok(Some(3)), Err(Stopped)));
         assert_eq!(Queue::<u8>::new(10).pop(Some(Duration::from_millis(1))), Ok(None));
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_woken_by_what_comes() {
+        let (queue, (told, heard)) = (Arc::new(Queue::new(10)), std::sync::mpsc::channel());
+        let waiting = queue.clone();
+        thread::spawn(move || {
+            let mut items = VecDeque::new();
+            told.send(waiting.take(&mut items).map(|()| items.pop_front())).unwrap();
+            told.send(waiting.pop(None)).unwrap();
+        });
+        for item in [1, 2] {
+            while lock(&queue.state).waiting_count == 0 {
+                thread::yield_now();
+            }
+            queue.push(item, 1).unwrap();
+            assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(Ok(Some(item))));
+        }
     }
 
     #[test]

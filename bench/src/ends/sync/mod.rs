@@ -1,8 +1,8 @@
 //! Folders copied over loopback: by our sync, by rsync's daemon, and by rsync over ssh.
 //!
 //! The listening end is where the copy goes, the dialling end pushes. The former makes both trees before time begins, in the
-//! measurement's own directory, and the latter compares them when time has ended. Sockets are left as the
-//! system makes them, ours too: rsync and ssh cannot be told a congestion control.
+//! measurement's own directory, and the latter compares them when time has ended. Sockets are as each product makes them:
+//! rsync and ssh leave them to the system, the command `landline` chooses a congestion control, and so does our end here.
 
 mod ours;
 mod place;

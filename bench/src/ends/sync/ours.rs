@@ -8,10 +8,12 @@ use crate::Failure;
 use crate::meter::Meter;
 use crate::statistics::curve;
 use crate::work::{Assignment, Ready, Report, Work};
-use landline::{Batch, Channel, ChannelId, Config, Engine, Event, Events, LinkId, PeerId};
+use landline::{Batch, Channel, ChannelId, Engine, Event, Events, LinkId, PeerId};
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
-use landline_services::sync::{Parties, Request, Role, Run, RunHandle, SERVICE, Share, Shares, SyncEvent, SyncOptions};
+use landline_services::sync::{
+    Parties, Request, Role, Run, RunHandle, SERVICE, Share, Shares, SyncEvent, SyncOptions, for_folders,
+};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -93,10 +95,7 @@ pub(super) fn push(assignment: &Assignment, place: &Place) -> Result<Report, Fai
 
 impl Node {
     fn start(assignment: &Assignment) -> Result<Node, Failure> {
-        let mut settings: Config = config(assignment);
-        // As the system does it, which is what the rivals get.
-        settings.reactor.socket.congestion = None;
-        let (engine, events) = Engine::start(identity(assignment.side), settings)?;
+        let (engine, events) = Engine::start(identity(assignment.side), for_folders(config(assignment)))?;
         let identity = Arc::new(identity(assignment.side));
         let peer: PeerId = if is_initiator(assignment) { dial(assignment)?.peer } else { identity.peer_id() };
         let parties = Parties { identity, peer, is_known: true };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use landline::{Config, Error};
 use landline_directory::{Addresses, interface_ips};
 use landline_services::files::SaveDirectory;
+use landline_services::sync::for_folders;
 
 use crate::args::{Accept, Common, Listen};
 use crate::commands::directory::busy;
@@ -39,7 +40,7 @@ pub(crate) fn run(common: &Common, args: &Listen) -> Result<()> {
     let shares = sharing::shares(args, &known)?;
     let client = peer::client(common)?;
     let allowed_peers = (accept == Accept::Known).then(|| known.ids());
-    let node = Node::start(identity, Config { allowed_peers, ..Config::default() })?;
+    let node = Node::start(identity, for_folders(Config { allowed_peers, ..Config::default() }))?;
     let address = listen(&node, args.listen)?;
     let addresses = announced(args, address, client.url().is_loopback());
     let announcing = Announcing::start(client, &home, &args.name, addresses)?;

@@ -14,7 +14,7 @@ use landline::{Config, Event};
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
-    Parties, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions,
+    Parties, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions, for_folders,
 };
 use landline_services::{Line, Notice, Switchboard};
 
@@ -38,7 +38,7 @@ pub(crate) fn run(common: &Common, args: &Sync) -> Result<()> {
     let local = plan.open_local(args.dry_run)?;
     let home = Home::open(common.home.as_deref())?;
     let target = Target::resolve(&plan.peer, common, &home, args.accept_new)?;
-    let node = Node::start(home.identity()?, Config::default())?;
+    let node = Node::start(home.identity()?, for_folders(Config::default()))?;
     let mut board = Switchboard::new(node.engine.clone());
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;

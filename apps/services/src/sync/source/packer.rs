@@ -20,10 +20,10 @@ use crate::sync::wire::{self, KIND_DATA, KIND_SOURCE_TIMES};
 const BUFFER_COUNT_MAX: usize = LANE_WINDOW_LEN as usize / SYNC_MESSAGE_MAX + 1;
 /// Bytes of a DATA message before its pieces.
 const HEADER_LEN: usize = 2;
-/// A piece of a file with fewer bytes is not worth its header, unless it is all that is left.
-const BYTES_LEN_MIN: usize = 1024;
-/// What BLAKE3 takes at a time where it is quickest: pieces that end at its multiples are hashed a fifth faster at both ends.
-const HASH_LEN: usize = 8 * 1024;
+/// Pieces of a file end at its multiples, and none is shorter, unless it is the last: BLAKE3 takes 16 chunks at a time where
+/// it is quickest, 48 KiB a message in six tenths of the time that 64 KiB less a header need; and whole pages are read and
+/// written without touching their neighbours.
+const PIECE_LEN: usize = 16 * 1024;
 /// Messages that go together: a quarter of a window at most, so that the other side is never idle for want of them.
 const COMPANY_COUNT: usize = 4;
 /// Messages after which the other side hears how much time went where.
@@ -105,7 +105,7 @@ impl<'a> Packer<'a> {
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> Result<io::Result<&[u8]>, Stopped> {
         let left = usize::try_from(left).unwrap_or(usize::MAX);
-        if self.room() < BYTES_HEADER_LEN + left.min(BYTES_LEN_MIN) {
+        if self.room() < BYTES_HEADER_LEN + left.min(PIECE_LEN) {
             self.flush()?;
         }
         let start = self.used + BYTES_HEADER_LEN;
@@ -171,11 +171,11 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// How many of at most `len` bytes from `offset` on go into one piece: up to a multiple of [`HASH_LEN`], unless they are the
-/// last or would be few.
+/// How many of at most `len` bytes from `offset` on go into one piece: up to a multiple of [`PIECE_LEN`], unless they are the
+/// last.
 fn aligned(offset: u64, len: usize, left: usize) -> usize {
-    let over_len = usize::try_from((offset + len as u64) % HASH_LEN as u64).unwrap_or(0);
-    if len == left || over_len >= len { len } else { len - over_len }
+    let over_len = usize::try_from((offset + len as u64) % PIECE_LEN as u64).unwrap_or(0);
+    if len == left { len } else { len - over_len }
 }
 
 /// Keeps all lanes together to a rate, if there is one.
@@ -201,5 +201,20 @@ impl Pace {
             begin - now
         };
         shared.outlet.rest(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_ends_at_a_multiple_unless_it_is_the_last() {
+        let room = SYNC_MESSAGE_MAX - HEADER_LEN - BYTES_HEADER_LEN;
+        assert_eq!(aligned(0, room, 1 << 30), 3 * PIECE_LEN);
+        assert_eq!(aligned(3 * PIECE_LEN as u64, room, 1 << 30), 3 * PIECE_LEN);
+        // Gone on with in the middle of a page.
+        assert_eq!(aligned(5, PIECE_LEN, 1 << 30), PIECE_LEN - 5);
+        assert_eq!((aligned(5, 100, 100), aligned(0, PIECE_LEN + 7, PIECE_LEN + 7)), (100, PIECE_LEN + 7));
     }
 }
