@@ -11,6 +11,7 @@ mod content;
 pub mod entry;
 mod failure;
 pub mod filter;
+mod journal;
 mod open;
 mod outlet;
 pub mod plan;
@@ -24,6 +25,7 @@ pub mod tree;
 pub mod wire;
 
 pub use failure::{SyncCode, SyncFailure};
+pub use journal::journal_name;
 pub use open::{Parties, Request, Share, Shares, SyncOptions};
 pub use progress::{Counters, Progress, Summary, SyncEvent};
 pub use receipt::{RECEIPT_DOMAIN, Receipt, ReceiptFault};
