@@ -81,6 +81,10 @@ impl Lane<'_> {
         }
         let (parent, _) = self.cache.parent(&wanted.path)?;
         let Some((part, len)) = Part::resume(&parent, key(wanted, self.source.as_bytes()))? else { return Ok(None) };
+        if len > wanted.len {
+            // The file had grown when that was left. What is not cut off would show through a hole of what it is now.
+            part.set_len(wanted.len)?;
+        }
         let len = len.min(wanted.len);
         match hash_prefix(part.file(), len, &mut self.scratch, times, may_go_on) {
             Ok(Some(hasher)) if len > 0 => Ok(Some(Prefix { base: Base::Part(part), len, hasher })),
