@@ -98,7 +98,11 @@ impl Walk {
         match result {
             Ok(walked) => Some(walked),
             Err(Trouble::Gone) => None,
-            Err(Trouble::Reason(reason)) => Some(Walked::unreadable(path, reason)),
+            Err(Trouble::Reason(reason)) => {
+                // What is left out is nobody's concern, whether it can be looked at or not.
+                let is_excluded = self.filter.is_excluded(&path, hint == FileHint::Directory);
+                Some(Walked { is_excluded, ..Walked::unreadable(path, reason) })
+            }
         }
     }
 
