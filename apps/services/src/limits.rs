@@ -132,6 +132,9 @@ pub const RUNS_PER_PEER_MAX: usize = 4;
 pub const JOURNAL_BATCH_LEN: usize = 1024 * 1024;
 /// What a note costs beside the path.
 pub const JOURNAL_NOTE_CHARGE: usize = 64;
+/// Bytes of the path of a file that the journal remembers: a source can list any number of files below one path of
+/// [`TREE_PATH_MAX`], and would fill the disk of the home directory with them.
+pub const JOURNAL_PATH_MAX: usize = 1024;
 /// Bytes of the journal's file that are kept in memory: it is read once from one end to the other.
 pub const JOURNAL_CACHE_LEN: usize = 4 * 1024 * 1024;
 /// How long a journal is kept that no run uses.

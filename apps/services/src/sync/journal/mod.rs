@@ -18,7 +18,7 @@ use landline::PeerId;
 use super::entry::{Memory, Stamp, TreePath, Walked};
 use super::queue::lock;
 use super::wire::Role;
-use crate::limits::{JOURNAL_BATCH_LEN, JOURNAL_NOTE_CHARGE};
+use crate::limits::{JOURNAL_BATCH_LEN, JOURNAL_NOTE_CHARGE, JOURNAL_PATH_MAX};
 use store::{Fault, Known, Note, Record, Store};
 
 /// The journal of one run, shared by its threads.
@@ -102,7 +102,9 @@ impl Journal {
 
     /// A file is equal, as it is now.
     pub(crate) fn remember(&self, path: &TreePath, stamp: Stamp) {
-        self.note(|| Note::Is(key(path), stamp));
+        if path.as_bytes().len() <= JOURNAL_PATH_MAX {
+            self.note(|| Note::Is(key(path), stamp));
+        }
     }
 
     /// This run changed a file, but not its content: if it was equal before, it still is.

@@ -152,6 +152,17 @@ fn what_is_no_file_any_more_is_forgotten_and_what_is_left_out_is_kept() {
 }
 
 #[test]
+fn paths_that_would_fill_a_disk_are_not_remembered() {
+    let directory = TempDir::new().unwrap();
+    let journal = open(&directory);
+    let directories = format!("{}/", "d".repeat(127)).repeat(crate::limits::JOURNAL_PATH_MAX / 128 - 1);
+    let paths = [128, 129].map(|len| path(&format!("{directories}{}", "n".repeat(len))));
+    paths.iter().for_each(|path| journal.remember(path, stamp(1)));
+    journal.close();
+    assert_eq!(look(&open(&directory), paths.map(|path| (path, 1))), [Memory::Same, Memory::New]);
+}
+
+#[test]
 fn a_dry_run_makes_no_journal() {
     let directory = TempDir::new().unwrap();
     let journal = Journal::open(&place(&directory), true);
