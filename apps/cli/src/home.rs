@@ -7,6 +7,7 @@
 //! | `sequences` | `PEERID SEQUENCE` a line: the newest announcement seen of each peer |
 //! | `sequence` | the newest announcement of our own |
 //! | `name` | what we were last called; said in chats |
+//! | `journals/` | how syncs left the files of this side, one file for each pair of folders; may be removed at any time |
 //!
 //! Every file is replaced as a whole, never written in place; `lock` keeps two commands from doing that at once.
 
@@ -51,6 +52,11 @@ impl Home {
     /// The path of one of its files.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// The directory of the journals of syncs, absolute and free of links; it may not be there yet.
+    pub(crate) fn journals(&self) -> io::Result<PathBuf> {
+        Ok(self.path.canonicalize()?.join("journals"))
     }
 
     /// This node's identity; made on first use.

@@ -128,6 +128,17 @@ pub const DURABLE_GROUP_COUNT_MAX: usize = 128;
 pub const DURABLE_GROUP_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Runs that one peer may have under way with us at a time: each has up to four threads.
 pub const RUNS_PER_PEER_MAX: usize = 4;
+/// Bytes of notes for the journal that wait to be written together: some ten thousand files, which take milliseconds.
+pub const JOURNAL_BATCH_LEN: usize = 1024 * 1024;
+/// What a note costs beside the path.
+pub const JOURNAL_NOTE_CHARGE: usize = 64;
+/// Bytes of the path of a file that the journal remembers: a source can list any number of files below one path of
+/// [`TREE_PATH_MAX`], and would fill the disk of the home directory with them.
+pub const JOURNAL_PATH_MAX: usize = 1024;
+/// Bytes of the journal's file that are kept in memory: it is read once from one end to the other.
+pub const JOURNAL_CACHE_LEN: usize = 4 * 1024 * 1024;
+/// How long a journal is kept that no run uses.
+pub const JOURNAL_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
 /// What an entry costs of a quota beside its content, so that empty ones are not free.
 pub const QUOTA_ENTRY_CHARGE: u64 = 512;
 /// Bytes a second that a source sends at least, however few the other side asks for: a message takes a minute then, and a

@@ -5,68 +5,21 @@
 #[path = "sync/node.rs"]
 #[allow(dead_code, reason = "the two tests use different parts")]
 mod node;
+#[path = "sync/pair.rs"]
+#[allow(dead_code, reason = "the two tests use different parts")]
+mod pair;
 #[path = "sync/trees.rs"]
 #[allow(dead_code, reason = "the two tests use different parts")]
 mod trees;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::sync::Arc;
 
 use landline_services::sync::plan::SkipReason;
-use landline_services::sync::tree::Root;
-use landline_services::sync::{Change, ChangeKind, Receipt, Role, Share, Summary, SyncCode, SyncFlags, SyncOptions};
-use node::{Ended, Nodes};
-use tempfile::TempDir;
+use landline_services::sync::{Change, ChangeKind, Receipt, Role, SyncCode, SyncFlags, SyncOptions};
+use node::Ended;
+use pair::{Pair, delete, flags, plain};
 use trees::{assert_equal, manifest, write, zoo};
-
-fn flags(flags: SyncFlags) -> SyncOptions {
-    SyncOptions { flags, max_delete_percent: 100, ..SyncOptions::default() }
-}
-
-fn plain() -> SyncOptions {
-    SyncOptions::default()
-}
-
-fn delete() -> SyncOptions {
-    flags(SyncFlags { delete: true, ..SyncFlags::default() })
-}
-
-/// Runs between two fresh directories, the first of them on the side that starts the run.
-struct Pair {
-    local: TempDir,
-    shared: TempDir,
-    nodes: Nodes,
-}
-
-impl Pair {
-    fn new() -> Pair {
-        Pair::with(|share| share.is_writable = true)
-    }
-
-    fn with(change: impl FnOnce(&mut Share)) -> Pair {
-        let (local, shared) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let mut share = Share::new("docs", Arc::new(Root::open(shared.path()).unwrap()));
-        change(&mut share);
-        Pair { local, shared, nodes: Nodes::new(vec![share]) }
-    }
-
-    fn run(&self, role: Role, options: SyncOptions) -> Ended {
-        self.nodes.run(role, "docs", "", self.local.path(), options)
-    }
-
-    fn done(&self, role: Role, options: SyncOptions) -> Summary {
-        self.run(role, options).summary()
-    }
-
-    /// Runs, and the trees are equal afterwards.
-    fn makes_equal(&self, role: Role, options: SyncOptions) -> Summary {
-        let ended = self.run(role, options);
-        let summary = ended.summary();
-        assert_equal(self.shared.path(), self.local.path());
-        summary
-    }
-}
 
 #[test]
 fn a_zoo_is_pushed_and_a_second_run_sends_nothing() {

@@ -11,9 +11,11 @@ mod node;
 #[allow(dead_code, reason = "the two tests use different parts")]
 mod trees;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::iter;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,9 +23,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hostile::*;
-use landline_services::sync::entry::TreePath;
+use landline_services::sync::entry::{Metadata, TreePath};
 use landline_services::sync::plan::SkipReason;
-use landline_services::sync::tree::Root;
+use landline_services::sync::tree::{PartKey, Root};
 use landline_services::sync::{Role, Run, Share, SyncCode, SyncEvent, SyncFlags, SyncOptions};
 use node::{DEADLINE, Ended, Nodes};
 use tempfile::TempDir;
@@ -87,22 +89,62 @@ fn a_run_that_was_cut_goes_on_inside_large_files() {
 }
 
 #[test]
-fn what_was_left_and_is_not_right_is_not_gone_on_with() {
-    let (local, shared) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    write(local.path(), "large", &noise(20_000_000));
-    let nodes = Nodes::new(vec![share(shared.path())]);
-    let run = nodes.begin(Role::Push, "docs", "", local.path(), slow(40_000_000));
-    until_content(&run, 8_000_000);
-    run.handle.cancel();
+fn what_was_left_and_is_not_right_is_sent_anew_by_the_run_that_finds_it() {
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |part| part[12_345] ^= 1,
+        // Of the whole length, and of more than that.
+        |part| part.resize(20_000_000, 0),
+        |part| part.resize(30_000_000, 7),
+        |part| part.iter_mut().for_each(|byte| *byte = !*byte),
+    ];
+    for (role, damage) in [Role::Push, Role::Pull].into_iter().flat_map(|role| damages.map(|damage| (role, damage))) {
+        let (local, shared) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (source, target) = match role {
+            Role::Push => (local.path(), shared.path()),
+            Role::Pull => (shared.path(), local.path()),
+        };
+        write(source, "large", &noise(20_000_000));
+        let nodes = Nodes::new(vec![share(shared.path())]);
+        let run = nodes.begin(role, "docs", "", local.path(), slow(80_000_000));
+        until_content(&run, 8_000_000);
+        run.handle.cancel();
+        Ended::of(&run.events).failure();
+        nodes.responded().failure();
+        let part = fs::read_dir(target).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = fs::read(&part).unwrap();
+        damage(&mut bytes);
+        fs::write(&part, bytes).unwrap();
+        let summary = nodes.run(role, "docs", "", local.path(), SyncOptions::default()).summary();
+        assert_eq!(summary.totals.sent_len, 20_000_000);
+        assert!(summary.is_exact());
+        assert_equal(target, source);
+        nodes.responded().summary();
+    }
+}
+
+#[test]
+fn of_what_was_left_nothing_behind_the_listed_length_stays() {
+    const LEN: u64 = 1 << 20;
+    let hostile = Hostile::new();
+    let local = TempDir::new().unwrap();
+    let listed = Metadata { mode: 0o644, mtime_secs: 1_000, ..Metadata::default() };
+    let source = hostile.nodes.there.engine.peer_id();
+    let key = PartKey::new(&TreePath::new(b"a").unwrap(), LEN, &listed, source.as_bytes());
+    // Left by a run in which the file had grown.
+    let part = vec![7; 2 * LEN as usize];
+    fs::write(local.path().join(OsStr::from_bytes(key.name())), &part).unwrap();
+    let run = hostile.nodes.begin(Role::Pull, "docs", "", local.path(), SyncOptions::default());
+    let spoken = hostile.answer();
+    spoken.say(&list(&[directory(b""), file(b"a", LEN)]));
+    let asked = iter::repeat_with(|| spoken.wait_for(0x86).unwrap()).find(|want| want[10..18] == LEN.to_be_bytes());
+    assert_eq!(asked.unwrap()[18..], blake3::hash(&part[..LEN as usize]).as_bytes()[..]);
+    // It has grown again, by a hole.
+    let now = [&part[..LEN as usize], &vec![0; LEN as usize][..]].concat();
+    spoken.say(&data(1, &[hole(1, LEN, LEN), end(1, 2 * LEN, blake3::hash(&now).as_bytes())]));
+    spoken.wait_for(0x89).unwrap();
+    assert!(fs::read(local.path().join("a")).unwrap() == now);
+    spoken.vanish();
     Ended::of(&run.events).failure();
-    nodes.responded().failure();
-    let part = fs::read_dir(shared.path()).unwrap().next().unwrap().unwrap().path();
-    let mut bytes = fs::read(&part).unwrap();
-    bytes[12_345] ^= 1;
-    fs::write(&part, bytes).unwrap();
-    let summary = nodes.run(Role::Push, "docs", "", local.path(), SyncOptions::default()).summary();
-    assert_eq!(summary.totals.sent_len, 20_000_000);
-    assert_equal(shared.path(), local.path());
 }
 
 #[test]

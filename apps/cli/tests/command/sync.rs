@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -181,6 +183,90 @@ fn what_cannot_be_copied_is_named_and_the_code_is_its_own() {
     let _bob = scene.listen(":rw", &[]);
     scene.push(&[]).fails(5, &["skipped: pipe:", "1 entry was not brought into step"]);
     assert_eq!(fs::read(scene.share.path().join("file")).unwrap(), b"content");
+}
+
+/// A disk of `len` bytes that nobody else sees, and its path for every process of this user. `None`, and a line that says
+/// so, where none may be made.
+fn small_disk(len: usize) -> Option<(OwnedFd, PathBuf)> {
+    let make = || {
+        let disk = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        rustix::mount::fsconfig_set_string(disk.as_fd(), "size", len.to_string())?;
+        rustix::mount::fsconfig_create(disk.as_fd())?;
+        rustix::mount::fsmount(disk.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    };
+    let made: rustix::io::Result<OwnedFd> = make();
+    match made {
+        Ok(disk) => {
+            let path = format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd()).into();
+            Some((disk, path))
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: no disk can be mounted here ({error}); run this test as root");
+            None
+        }
+    }
+}
+
+/// A sync into a disk that has not enough room, and again when it has.
+fn fills_up(source: &Path, disk: &Path, sync: impl Fn() -> Finished) {
+    let content = |root: &Path| {
+        let files = manifest(root).into_iter().filter(|(_, line)| line.starts_with("file"));
+        files.map(|(name, line)| (name, line.split(' ').nth(1).unwrap().to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    fs::write(disk.join("ballast"), vec![1; 10 << 20]).unwrap();
+    sync().fails(1, &["no space left on the target's disk", "next: make room there and run it again"]);
+    let whole = content(source);
+    let mut there = content(disk);
+    there.retain(|name, _| name != "ballast" && !name.ends_with(".part"));
+    assert!(there.len() < whole.len(), "the disk is not full");
+    for (name, content) in &there {
+        assert_eq!(Some(content), whole.get(name), "{name} is not whole");
+    }
+    fs::remove_file(disk.join("ballast")).unwrap();
+    sync().succeeds();
+    assert_eq!(manifest(disk), manifest(source));
+}
+
+#[test]
+fn a_full_disk_ends_a_sync_with_what_to_do_and_with_room_the_next_one_completes() {
+    let (Some((_disk, pushed_to)), Some((_other, pulled_to))) = (small_disk(16 << 20), small_disk(16 << 20)) else {
+        return;
+    };
+    let scene = Scene::new();
+    for root in [scene.source.path(), scene.share.path()] {
+        make_tree(root, 5 << 20);
+        (0..100).for_each(|index| fs::write(root.join(format!("{index}.bin")), vec![7; 40_000]).unwrap());
+    }
+    let (source, target) = (scene.source.path().to_str().unwrap(), pulled_to.to_str().unwrap());
+    let _bob = scene.listen("", &["--share", &format!("full={}:rw", pushed_to.display())]);
+    fills_up(scene.source.path(), &pushed_to, || scene.alice.run(["sync", source, "bob:full"]));
+    fills_up(scene.share.path(), &pulled_to, || scene.alice.run(["sync", "bob:docs", target]));
+}
+
+#[test]
+fn the_journal_is_kept_at_home_and_finds_what_size_and_time_hide() {
+    let scene = Scene::new();
+    make_tree(scene.source.path(), 100_000);
+    let _bob = scene.listen(":rw", &[]);
+    scene.push(&[]).succeeds();
+    let journals = scene.alice.home().join("journals");
+    assert_eq!(fs::read_dir(&journals).unwrap().count(), 1);
+    let path = scene.source.path().join("large.bin");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, vec![1; 100_000]).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    scene.push(&[]).succeeds();
+    scene.assert_equal();
+    let journal = fs::read_dir(&journals).unwrap().next().unwrap().unwrap().path();
+    fs::write(journal, b"damaged").unwrap();
+    let told = scene.push(&[]);
+    assert!(told.succeeds().stderr.contains("note: the journal"), "{told:?}");
+    assert!(!scene.push(&[]).stderr.contains("note:"));
+    // Never in what is synced.
+    let home = scene.alice.home().to_str().unwrap();
+    fs::remove_dir_all(&journals).unwrap();
+    scene.alice.run(["sync", home, "bob:docs"]).succeeds();
+    assert!(!journals.exists());
 }
 
 /// Waits until the target holds something of the large file that is not in place yet.

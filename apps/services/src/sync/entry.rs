@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 
 use crate::limits::{FILE_NAME_MAX, TREE_PATH_MAX};
 
@@ -160,6 +161,36 @@ pub struct Walked {
     pub is_excluded: bool,
     /// Why it is unreadable, for people.
     pub reason: Option<String>,
+    /// What the journal of this side says of it, if it is a file.
+    pub memory: Memory,
+}
+
+/// What a journal says of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// There is no journal.
+    #[default]
+    None,
+    /// The journal does not know it.
+    New,
+    /// It is as a run left it.
+    Same,
+    /// It has been written to, touched or replaced since a run left it.
+    Changed,
+}
+
+/// A file as it was found. Whoever writes to it, sets its attributes or puts another in its place changes that, whatever
+/// they do with its time afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Inode.
+    pub inode: u64,
+    /// Bytes of content.
+    pub len: u64,
+    /// Time of the last change of the content: seconds and nanoseconds.
+    pub mtime: (i64, u32),
+    /// Time of the last change to the inode.
+    pub ctime: (i64, u32),
 }
 
 /// What an entry is.
@@ -203,6 +234,28 @@ pub struct Metadata {
     pub gid: u32,
     /// Extended attributes, ACL among them, ordered by name; no two of one name.
     pub xattrs: Vec<Xattr>,
+}
+
+impl Walked {
+    /// How it was found, if it is a file.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let (Kind::File { len }, Some(identity)) = (&self.kind, &self.identity) else { return None };
+        let mtime = (self.metadata.mtime_secs, self.metadata.mtime_nanos);
+        Some(Stamp { inode: identity.inode, len: *len, mtime, ctime: identity.ctime })
+    }
+}
+
+impl Stamp {
+    /// Of a file that was looked at.
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        let time = |secs, nanos| (secs, u32::try_from(nanos).unwrap_or(0));
+        Self {
+            inode: metadata.ino(),
+            len: metadata.size(),
+            mtime: time(metadata.mtime(), metadata.mtime_nsec()),
+            ctime: time(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 impl Metadata {

@@ -11,6 +11,7 @@ mod content;
 pub mod entry;
 mod failure;
 pub mod filter;
+mod journal;
 mod open;
 mod outlet;
 pub mod plan;
@@ -27,6 +28,7 @@ use landline::Config;
 use landline::limits::LAN_CONGESTION;
 
 pub use failure::{SyncCode, SyncFailure};
+pub use journal::journal_name;
 pub use open::{Parties, Request, Share, Shares, SyncOptions};
 pub use progress::{Counters, Progress, Summary, SyncEvent};
 pub use receipt::{RECEIPT_DOMAIN, Receipt, ReceiptFault};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use landline::{Identity, PeerId};
 use super::entry::TreePath;
 use super::failure::{SyncCode, SyncFailure};
 use super::filter::{Filter, Rule};
+use super::journal::Journal;
 use super::queue::lock;
 use super::receipt::Receipt;
 use super::run::{EventSender, Shared, Trouble};
@@ -41,6 +43,9 @@ pub struct Request {
     pub path: TreePath,
     /// The tree of this side.
     pub local: Arc<Root>,
+    /// The file of this side's journal for this pair of trees ([`journal_name`](super::journal_name)), outside of the tree;
+    /// made where it is missing. Without one, files of equal size and time are equal.
+    pub journal: Option<PathBuf>,
     /// How.
     pub options: SyncOptions,
 }
@@ -98,6 +103,8 @@ pub(crate) struct Terms {
     pub(crate) root: Arc<Root>,
     pub(crate) filter: Filter,
     pub(crate) events: EventSender,
+    /// Of this side's tree.
+    pub(crate) journal: Journal,
     /// Whose quota counts.
     pub(crate) share: Option<Arc<Share>>,
     _slot: Option<Slot>,
@@ -219,7 +226,7 @@ pub(crate) fn agree(shared: &Shared, parties: Parties, begin: Begin, events: &Ev
 }
 
 fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSender) -> Result<Terms, Trouble> {
-    let Request { role, share, path, local, options } = request;
+    let Request { role, share, path, local, journal, options } = request;
     let filter = filter(&options.rules)?;
     let SyncOptions { flags, max_delete_percent, rate_max, rules } = options;
     let max_delete_percent = max_delete_percent.min(100);
@@ -234,6 +241,8 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
     let Message::Ready { run } = wire::decode(&answer)? else {
         return Err(SyncFailure::protocol("the first message was no answer").into());
     };
+    let journal = journal.filter(|_| local.has_lasting_inodes());
+    let journal = journal.map_or_else(Journal::none, |path| Journal::open(&path, hello.flags.dry_run));
     Ok(Terms {
         hello,
         run,
@@ -243,6 +252,7 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
         root: local,
         filter,
         events,
+        journal,
         share: None,
         _slot: None,
     })
@@ -277,6 +287,7 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
         root: Arc::new(root),
         filter,
         events,
+        journal: Journal::none(),
         share: Some(share),
         _slot: Some(slot),
     })

@@ -18,7 +18,7 @@ pub use actions::{Action, Deletion, Offered, PlanFault, SkipReason};
 use extra::DyingDirectory;
 use names::{Name, Names};
 
-use super::entry::{Kind, Metadata, TreePath, Walked};
+use super::entry::{Kind, Memory, Metadata, TreePath, Walked};
 use crate::limits::OPEN_XATTRS_LEN_MAX;
 
 /// What decides about differences.
@@ -258,18 +258,18 @@ impl Planner {
         let differs = self.differs(&offered, &present);
         let is_same = match (&offered.entry.kind, &present.kind) {
             (Kind::File { len }, Kind::File { len: present_len }) => {
-                let is_anothers = self.names.is_taken(&present);
-                let has_same_len = len == present_len && !is_anothers;
-                if self.options.checksum && has_same_len {
+                let has_same_len = len == present_len && !self.names.is_taken(&present);
+                let is_same = has_same_len && same_time(&offered.entry.metadata, &present.metadata);
+                if (self.options.checksum && has_same_len) || (is_same && is_doubtful(&offered, &present, *len)) {
                     self.names.take(&present);
                     return self.plan_check(offered, differs, actions);
                 }
-                has_same_len && same_time(&offered.entry.metadata, &present.metadata)
+                is_same
             }
             (Kind::Symlink { target }, Kind::Symlink { target: present_target }) => target == present_target,
             (Kind::HardLink { to }, Kind::File { .. }) => match self.names.look(to).ok_or(PlanFault::NoSuchName)? {
                 Name::Present(identity) => present.identity.is_some_and(|of| (of.device, of.inode) == identity),
-                Name::Written | Name::LeftAlone => false,
+                Name::Written | Name::Compared | Name::LeftAlone => false,
             },
             _ => false,
         };
@@ -280,6 +280,7 @@ impl Planner {
         }
         if matches!(offered.entry.kind, Kind::File { .. }) {
             self.names.remember_present(&offered, &present)?;
+            actions.extend(remembering(&present));
         }
         // Another name shares the attributes of the first.
         if differs && !matches!(offered.entry.kind, Kind::HardLink { .. }) {
@@ -294,7 +295,7 @@ impl Planner {
 
     /// A file whose content has to be compared before anything is known.
     fn plan_check(&mut self, offered: Offered, differs: bool, actions: &mut Vec<Action>) -> Result<(), PlanFault> {
-        self.names.remember_written(&offered)?;
+        self.names.remember_compared(&offered)?;
         self.touch();
         let Kind::File { len } = offered.entry.kind else { return Ok(()) };
         let (path, metadata) = (offered.entry.path, offered.entry.metadata);
@@ -319,7 +320,7 @@ impl Planner {
             Kind::Symlink { target } => Action::MakeSymlink { path, target, metadata },
             Kind::HardLink { to } => match self.names.look(&to).ok_or(PlanFault::NoSuchName)? {
                 Name::LeftAlone => Action::Skip { path, reason: SkipReason::FirstNameSkipped },
-                Name::Present(_) | Name::Written => Action::HardLink { path, to },
+                name => Action::HardLink { path, to, is_compared: name == Name::Compared },
             },
             Kind::Directory | Kind::Special | Kind::Unreadable => return Err(PlanFault::Order),
         })
@@ -409,6 +410,18 @@ fn finish_directory(directory: OpenDirectory, actions: &mut Vec<Action>) {
     if !is_ignored && (is_changed || is_touched) {
         actions.push(Action::FinishDirectory { path, metadata, is_changed });
     }
+}
+
+/// Whether a file of `len` bytes may be another on either side in spite of its length and time: a journal says that it was
+/// touched. Empty ones are equal, whatever a peer says.
+fn is_doubtful(offered: &Offered, present: &Walked, len: u64) -> bool {
+    len > 0 && (offered.is_doubtful || present.memory == Memory::Changed)
+}
+
+/// Has the journal take note of a file that is equal, unless it knows.
+fn remembering(present: &Walked) -> Option<Action> {
+    let stamp = present.stamp().filter(|_| present.memory == Memory::New)?;
+    Some(Action::Remember { path: present.path.clone(), stamp })
 }
 
 /// What a deletion takes while it is remembered.

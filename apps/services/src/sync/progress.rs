@@ -85,6 +85,9 @@ pub enum SyncEvent {
         /// Why.
         reason: SkipReason,
     },
+    /// Something that a person may want to know and that does not change what the run comes to; at the side that started
+    /// the run.
+    Note(String),
     /// All is done and both sides agree on it.
     Done(Box<Summary>),
     /// The run ended before that.

@@ -334,5 +334,11 @@ fn conduct(shared: &Shared, parties: Parties, begin: Begin, events: &EventSender
         is_dry_run: terms.hello.flags.dry_run,
     };
     events.send(shared, started)?;
-    if terms.is_source() { source::run(shared, &terms) } else { target::run(shared, &terms) }
+    let result = if terms.is_source() { source::run(shared, &terms) } else { target::run(shared, &terms) };
+    // What is equal by now is worth remembering however the run ended; and before an app hears of the end and goes.
+    if let Some(trouble) = terms.journal.close() {
+        // Whether anybody hears it changes nothing.
+        let _ = events.send(shared, SyncEvent::Note(trouble));
+    }
+    result
 }

@@ -96,7 +96,8 @@ impl Control<'_> {
             Message::Planned { count, len } => {
                 self.shared.list_counts.settle(count)?;
                 self.shared.list_lens.settle(len)?;
-                self.ledger.planned(count);
+                let equal = self.ledger.planned(count);
+                equal.iter().for_each(|(path, stamp)| self.terms.journal.remember(path, *stamp));
                 self.shared.counters.planned_count.store(count, Ordering::Relaxed);
             }
             Message::Settled { lane, len, outcomes } => {
@@ -144,8 +145,11 @@ impl Control<'_> {
     fn take_settled(&mut self, lane: usize, mut outcomes: Fields<'_>) -> Result<(), Trouble> {
         while let Some((index, outcome)) = next_settled(&mut outcomes)? {
             let content = self.ledger.settle(index, lane, outcome)?;
-            self.digests[lane].add(index, outcome.to_byte(), content);
-            self.stored_len += content.map_or(0, |(len, _)| len);
+            self.digests[lane].add(index, outcome.to_byte(), content.as_ref().map(|whole| (whole.len, whole.hash)));
+            if let Some(whole) = content {
+                self.stored_len += whole.len;
+                self.terms.journal.remember(&whole.path, whole.stamp);
+            }
             add(&self.shared.counters.settled_count, 1);
         }
         Ok(())

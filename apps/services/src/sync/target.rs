@@ -10,6 +10,7 @@ mod open_file;
 mod reports;
 
 use std::collections::VecDeque;
+use std::io;
 use std::iter::Peekable;
 use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
@@ -17,14 +18,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::entry::{Kind, Walked};
+use super::entry::{Kind, TreePath, Walked};
 use super::failure::{SyncCode, SyncFailure};
+use super::journal::{Journal, Recall};
 use super::open::Terms;
 use super::plan::{PlanOptions, Planner};
 use super::progress::{Summary, timed};
 use super::receipt::{LaneDigest, Receipt, digest};
 use super::run::{Shared, Trouble};
-use super::tree::{DirectoryCache, Trash, Walk, is_reserved, sweep};
+use super::tree::{DirectoryCache, Trash, Walk, is_reserved, stamp, sweep};
 use super::wire::entries::Entries;
 use super::wire::{self, KIND_PLANNED, Message, Outcome, Totals};
 use crate::limits::{LANE_COUNT, LIST_WINDOW_COUNT, TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX};
@@ -39,9 +41,10 @@ pub(crate) struct LaneOutcome {
     totals: Totals,
 }
 
-/// A walk of the target's tree whose time is counted.
+/// A walk of the target's tree whose time is counted, with what the journal says of the files.
 struct TimedWalk<'a> {
     walk: &'a mut Walk,
+    recall: Recall<'a>,
     shared: &'a Shared,
 }
 
@@ -97,7 +100,7 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
         message_len: 0,
         is_complete: false,
     };
-    let mut presents = TimedWalk { walk: &mut walk, shared }.peekable();
+    let mut presents = TimedWalk { walk: &mut walk, recall: terms.journal.recall(), shared }.peekable();
     take_listing(&mut listed, &mut planner, &mut presents, &mut actor)?;
     let mut actions = Vec::new();
     let deletions = planner.end(&mut presents, &mut actions);
@@ -238,6 +241,24 @@ fn agree(shared: &Shared, terms: &Terms, totals: Totals, ours: [u8; 32]) -> Resu
     }
 }
 
+/// Does something to a file that leaves its content as it is, and has the journal know it as it is then, if it knew it as
+/// it was before.
+fn keep_known<T>(
+    journal: &Journal,
+    cache: &mut DirectoryCache,
+    path: &TreePath,
+    work: impl FnOnce(&mut DirectoryCache) -> io::Result<T>,
+) -> io::Result<T> {
+    let before = if journal.is_used() { stamp(cache, path).ok() } else { None };
+    let done = work(cache)?;
+    if let Some(before) = before
+        && let Ok(after) = stamp(cache, path)
+    {
+        journal.follow(path, before, after);
+    }
+    Ok(done)
+}
+
 /// Clears away what earlier runs left. What cannot be cleared away now is there for the next run.
 fn tidy(terms: &Terms, walk: &mut Walk) {
     let mut cache = DirectoryCache::new(terms.root.clone());
@@ -251,6 +272,11 @@ impl Iterator for TimedWalk<'_> {
     type Item = Walked;
 
     fn next(&mut self) -> Option<Walked> {
-        timed(&self.shared.counters.target_disk_ns, || self.walk.next())
+        let mut next = timed(&self.shared.counters.target_disk_ns, || self.walk.next());
+        match &mut next {
+            Some(walked) => self.recall.look(walked),
+            None => self.recall.finish(),
+        }
+        next
     }
 }

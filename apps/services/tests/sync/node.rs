@@ -1,7 +1,7 @@
 //! Two engines on loopback, each with a thread that feeds the runs.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Ended {
     pub changes: Vec<Change>,
     pub skipped: Vec<(String, SkipReason)>,
+    pub notes: Vec<String>,
     pub last: SyncEvent,
 }
 
@@ -31,6 +32,8 @@ pub(crate) struct Nodes {
     pub here: Node,
     pub there: Node,
     pub link: LinkId,
+    /// The journal of the side that starts runs, if it has one.
+    pub journal: Option<PathBuf>,
 }
 
 /// One engine.
@@ -67,13 +70,14 @@ pub(crate) enum Raw {
 impl Ended {
     /// Takes a run's events to its end.
     pub(crate) fn of(events: &Receiver<SyncEvent>) -> Ended {
-        let (mut changes, mut skipped) = (Vec::new(), Vec::new());
+        let (mut changes, mut skipped, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             match events.recv_timeout(DEADLINE).expect("the run goes on") {
                 SyncEvent::Changed(change) => changes.push(change),
                 SyncEvent::Skipped { path, reason } => skipped.push((path.to_string(), reason)),
+                SyncEvent::Note(text) => notes.push(text),
                 SyncEvent::Started { .. } => {}
-                last => return Ended { changes, skipped, last },
+                last => return Ended { changes, skipped, notes, last },
             }
         }
     }
@@ -106,7 +110,7 @@ impl Nodes {
         here.engine.dial(dial).unwrap();
         let (link, _) = here.links.recv_timeout(DEADLINE).unwrap();
         there.links.recv_timeout(DEADLINE).unwrap();
-        Nodes { here, there, link }
+        Nodes { here, there, link, journal: None }
     }
 
     pub(crate) fn initiator_id(&self) -> PeerId {
@@ -119,6 +123,7 @@ impl Nodes {
             share: share.into(),
             path: TreePath::new(path.as_bytes()).unwrap(),
             local: Arc::new(Root::open(local).unwrap()),
+            journal: self.journal.clone(),
             options,
         };
         let parties =

@@ -139,6 +139,7 @@ impl Node {
             share: SHARE.to_owned(),
             path: TreePath::root(),
             local,
+            journal: None,
             options: SyncOptions::default(),
         };
         self.run = Some(Run::initiate(&self.engine, link, self.parties.clone(), request)?);

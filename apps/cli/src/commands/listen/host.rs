@@ -265,7 +265,7 @@ impl Host {
                 format!("sync with {shown} done: {files} file(s), {size}, {} deleted, {time}", totals.deleted_count)
             }
             SyncEvent::Failed(failure) => format!("sync with {shown} ended: {failure}"),
-            SyncEvent::Changed(_) | SyncEvent::Skipped { .. } => return Ok(()),
+            SyncEvent::Changed(_) | SyncEvent::Skipped { .. } | SyncEvent::Note(_) => return Ok(()),
         };
         Ok(self.screen.note(&note)?)
     }

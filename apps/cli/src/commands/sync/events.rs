@@ -68,6 +68,10 @@ impl Reporter {
                 self.clear();
                 Ok(writeln!(io::stderr(), "skipped: {path}: {reason}")?)
             }
+            SyncEvent::Note(text) => {
+                self.clear();
+                Ok(writeln!(io::stderr(), "note: {text}")?)
+            }
             _ => Ok(()),
         }
     }
@@ -172,6 +176,7 @@ fn json_of(event: &SyncEvent) -> Option<Value> {
         SyncEvent::Skipped { path, reason } => json!({
             "event": "skipped", "path": path.to_string(), "path_hex": hex(path.as_bytes()), "reason": reason.to_string(),
         }),
+        SyncEvent::Note(text) => json!({ "event": "note", "text": text }),
         SyncEvent::Done(_) | SyncEvent::Failed(_) => return None,
     })
 }

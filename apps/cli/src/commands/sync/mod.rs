@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use landline::{Config, Event};
+use landline::{Config, Event, PeerId};
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
     Parties, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions, for_folders,
+    journal_name,
 };
 use landline_services::{Line, Notice, Switchboard};
 
@@ -43,8 +44,9 @@ pub(crate) fn run(common: &Common, args: &Sync) -> Result<()> {
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;
     let parties = Parties { identity: Arc::new(home.identity()?), peer: target.peer, is_known: true };
-    let request =
-        Request { role: plan.role, share: plan.share.clone(), path: plan.path.clone(), local, options: options(args) };
+    let journal = plan.journal(&home, target.peer);
+    let Plan { role, share, path, .. } = plan;
+    let request = Request { role, share, path, local, journal, options: options(args) };
     let line = board
         .start_sync(link, parties, request)
         .map_err(|error| Failure::engine(format_args!("cannot begin with {}", target.shown), &error))?;
@@ -112,6 +114,16 @@ impl Plan {
         }
         let root = Root::open(&self.local);
         root.map(Arc::new).map_err(|error| Failure::io(format_args!("cannot open the directory {shown}"), &error))
+    }
+
+    /// Where the journal of this pair is kept: never in the tree that is synced.
+    fn journal(&self, home: &Home, peer: PeerId) -> Option<PathBuf> {
+        let (local, journals) = (self.local.canonicalize().ok()?, home.journals().ok()?);
+        if journals.starts_with(&local) {
+            tracing::info!("no journal is kept: the home directory is in the folder that is synced");
+            return None;
+        }
+        Some(journals.join(journal_name(&local, self.role, peer, &self.share, &self.path)))
     }
 }
 

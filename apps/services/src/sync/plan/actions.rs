@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sync::entry::{Entry, Metadata, TreePath};
+use crate::sync::entry::{Entry, Metadata, Stamp, TreePath};
 
 /// An entry as the source lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub struct Offered {
     pub entry: Entry,
     /// A file whose other names may follow as hard links.
     pub has_names: bool,
+    /// A file whose content has to be compared even where length and time are those of the target's: the source's journal
+    /// says that somebody touched it.
+    pub is_doubtful: bool,
     /// Left out by the source's filter: not copied, and what the target has there is not touched.
     pub is_excluded: bool,
     /// Why it is unreadable, for people.
@@ -75,6 +78,15 @@ pub enum Action {
         path: TreePath,
         /// The name that is there.
         to: TreePath,
+        /// The content of that is compared first: it may turn out to be the same file already.
+        is_compared: bool,
+    },
+    /// A file is equal, and the target's journal does not know it so.
+    Remember {
+        /// Where.
+        path: TreePath,
+        /// As it is.
+        stamp: Stamp,
     },
     /// Attributes only.
     SetMetadata {
@@ -171,6 +183,7 @@ impl Action {
             | Self::CheckFile { path, .. }
             | Self::MakeSymlink { path, .. }
             | Self::HardLink { path, .. }
+            | Self::Remember { path, .. }
             | Self::SetMetadata { path, .. }
             | Self::FinishDirectory { path, .. }
             | Self::Skip { path, .. } => path,

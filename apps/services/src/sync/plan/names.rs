@@ -15,6 +15,8 @@ pub(super) enum Name {
     Present((u64, u64)),
     /// It is written by this run.
     Written,
+    /// Its content is compared, and it is written if that differs.
+    Compared,
     /// It is not copied.
     LeftAlone,
 }
@@ -59,6 +61,11 @@ impl Names {
     /// The file is written anew.
     pub(super) fn remember_written(&mut self, offered: &Offered) -> Result<(), PlanFault> {
         self.remember(offered, Name::Written)
+    }
+
+    /// The file's content is compared.
+    pub(super) fn remember_compared(&mut self, offered: &Offered) -> Result<(), PlanFault> {
+        self.remember(offered, Name::Compared)
     }
 
     /// The file is not copied.

@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use proptest::prelude::*;
 
 use super::{Action, Deletion, Offered, PlanFault, PlanOptions, Planner, SkipReason};
-use crate::sync::entry::{Entry, FileIdentity, Kind, Metadata, TreePath, Walked};
+use crate::sync::entry::{Entry, FileIdentity, Kind, Memory, Metadata, Stamp, TreePath, Walked};
 
 /// A tree: what is under each path. Files of one inode are one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Model {
             let kind = if has_names && to != *path { Kind::HardLink { to } } else { node.kind.clone() };
             let has_names = has_names && matches!(kind, Kind::File { .. });
             let entry = Entry { path: path.clone(), kind, metadata: node.metadata.clone() };
-            Offered { index: index as u64, entry, has_names, is_excluded: false, reason: None }
+            Offered { index: index as u64, entry, has_names, is_doubtful: false, is_excluded: false, reason: None }
         };
         self.nodes.iter().enumerate().map(list).collect()
     }
@@ -101,6 +101,7 @@ impl Model {
             }),
             is_excluded: node.is_excluded,
             reason: None,
+            memory: Memory::None,
         };
         self.nodes.iter().map(present).collect()
     }
@@ -129,7 +130,7 @@ impl Model {
                 }
             }
             Action::MakeSymlink { path, target, metadata } => self.make(path, Kind::Symlink { target }, metadata),
-            Action::HardLink { path, to } => {
+            Action::HardLink { path, to, .. } => {
                 let first = self.nodes[&to].clone();
                 self.make(path.clone(), first.kind.clone(), first.metadata.clone());
                 self.nodes.insert(path, first);
@@ -141,7 +142,7 @@ impl Model {
                 assert_eq!(self.remove(with.path()), count);
                 self.perform(&with, source);
             }
-            Action::OpenUp { .. } | Action::Skip { .. } => {}
+            Action::OpenUp { .. } | Action::Skip { .. } | Action::Remember { .. } => {}
         }
     }
 
@@ -215,10 +216,18 @@ fn plain_seeds() -> impl Strategy<Value = Vec<Seed>> {
 }
 
 fn plan(source: &Model, target: &Model, options: PlanOptions) -> (Vec<Action>, Vec<Deletion>, Planner) {
+    plan_listing(source.listing(), target.walk(), options)
+}
+
+fn plan_listing(
+    listing: Vec<Offered>,
+    walk: Vec<Walked>,
+    options: PlanOptions,
+) -> (Vec<Action>, Vec<Deletion>, Planner) {
     let mut planner = Planner::new(options);
-    let mut walk = target.walk().into_iter().peekable();
+    let mut walk = walk.into_iter().peekable();
     let mut actions = Vec::new();
-    for offered in source.listing() {
+    for offered in listing {
         planner.offer(offered, &mut walk, &mut actions).unwrap();
     }
     let deletions = planner.end(&mut walk, &mut actions);
@@ -274,6 +283,24 @@ proptest! {
     }
 
     #[test]
+    fn whatever_is_doubted_the_target_becomes_the_source(
+        one in plain_seeds(), other in plain_seeds(), doubts in prop::collection::vec(any::<[bool; 2]>(), 120),
+    ) {
+        let (source, mut target) = (Model::new(&one, true), Model::new(&other, false));
+        let options = PlanOptions { delete: true, ..PlanOptions::default() };
+        for _ in 0..2 {
+            let (mut listing, mut walk) = (source.listing(), target.walk());
+            let files = listing.iter_mut().filter(|offered| matches!(offered.entry.kind, Kind::File { .. }));
+            files.zip(&doubts).for_each(|(offered, doubt)| offered.is_doubtful = doubt[0]);
+            let memory = |doubt: &[bool; 2]| if doubt[1] { Memory::Changed } else { Memory::Same };
+            walk.iter_mut().zip(&doubts).for_each(|(present, doubt)| present.memory = memory(doubt));
+            let (actions, deletions, _) = plan_listing(listing, walk, options);
+            target.apply(&actions, &deletions, &source);
+            prop_assert_eq!(target.shape(), source.shape());
+        }
+    }
+
+    #[test]
     fn without_deletions_nothing_of_the_targets_own_goes(one in seeds(), other in seeds()) {
         let (source, before) = (Model::new(&one, true), Model::new(&other, false));
         let (actions, deletions, _) = plan(&source, &before, PlanOptions::default());
@@ -305,7 +332,7 @@ proptest! {
 
 fn offered(index: u64, path: &str, kind: Kind) -> Offered {
     let entry = Entry { path: TreePath::new(path.as_bytes()).unwrap(), kind, metadata: Metadata::default() };
-    Offered { index, entry, has_names: false, is_excluded: false, reason: None }
+    Offered { index, entry, has_names: false, is_doubtful: false, is_excluded: false, reason: None }
 }
 
 fn offer_all(listing: Vec<Offered>, walk: Vec<Walked>) -> Result<Vec<Action>, PlanFault> {
@@ -339,6 +366,44 @@ fn a_listing_that_breaks_the_rules_is_refused() {
 }
 
 #[test]
+fn a_file_that_looks_equal_is_compared_only_where_a_journal_doubts_it_and_remembered_where_one_knows_nothing() {
+    let path = TreePath::new(b"a").unwrap();
+    for (len, is_doubtful, memory, expected) in [
+        (1, false, Memory::None, ""),
+        (1, false, Memory::Same, ""),
+        (1, false, Memory::New, "remember"),
+        (1, false, Memory::Changed, "check"),
+        (1, true, Memory::None, "check"),
+        (1, true, Memory::Same, "check"),
+        (0, true, Memory::Changed, ""),
+        // Another time: it is sent, and nothing has to be compared.
+        (1, true, Memory::Changed, "write"),
+    ] {
+        let mut entry = offered(0, "a", Kind::File { len });
+        entry.is_doubtful = is_doubtful;
+        entry.entry.metadata.mtime_secs = i64::from(expected == "write");
+        let identity = FileIdentity { device: 1, inode: 7, link_count: 1, ctime: (3, 4) };
+        let present = Walked {
+            path: path.clone(),
+            kind: Kind::File { len },
+            metadata: Metadata::default(),
+            identity: Some(identity),
+            is_excluded: false,
+            reason: None,
+            memory,
+        };
+        let stamp = Stamp { inode: 7, len, mtime: (0, 0), ctime: (3, 4) };
+        let actions = offer_all(vec![entry], vec![present]).unwrap();
+        let is_right = match (expected, &actions[..]) {
+            ("", []) | ("check", [Action::CheckFile { .. }]) | ("write", [Action::WriteFile { .. }]) => true,
+            ("remember", [Action::Remember { stamp: noted, .. }]) => *noted == stamp,
+            _ => false,
+        };
+        assert!(is_right, "{len} {is_doubtful} {memory:?}: {actions:?}");
+    }
+}
+
+#[test]
 fn what_the_source_excludes_stays_at_the_target() {
     let mut excluded = offered(0, "a", Kind::Directory);
     excluded.is_excluded = true;
@@ -349,6 +414,7 @@ fn what_the_source_excludes_stays_at_the_target() {
         identity: None,
         is_excluded: false,
         reason: None,
+        memory: Memory::None,
     };
     let walk = vec![present("a", Kind::Directory), present("a/b", Kind::File { len: 1 })];
     assert_eq!(offer_all(vec![excluded], walk), Ok(vec![]));
@@ -367,6 +433,7 @@ fn a_directory_to_be_deleted_goes_whole_unless_something_in_it_stays() {
         identity: None,
         is_excluded,
         reason: None,
+        memory: Memory::None,
     };
     let walk = |is_excluded| {
         let entries = [("a", Kind::Directory), ("a/b", Kind::Directory), ("a/b/c", Kind::File { len: 0 })];
@@ -393,6 +460,7 @@ fn deletions_are_bounded_in_bytes_and_the_rest_is_left_to_the_next_run() {
         identity: None,
         is_excluded: false,
         reason: None,
+        memory: Memory::None,
     };
     let mut planner = Planner::new(PlanOptions { delete: true, ..PlanOptions::default() });
     let deletions = planner.end(&mut (0..count).map(present).peekable(), &mut Vec::new());
@@ -428,6 +496,7 @@ fn an_owner_that_is_not_known_is_left_as_it_is() {
             identity: None,
             is_excluded: false,
             reason: None,
+            memory: Memory::None,
         };
         let mut actions = Vec::new();
         Planner::new(options).offer(entry, &mut vec![present].into_iter().peekable(), &mut actions).unwrap();

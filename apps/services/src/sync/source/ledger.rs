@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use super::Listing;
 use crate::limits::WANTED_COUNT_MAX;
-use crate::sync::entry::TreePath;
+use crate::sync::entry::{Stamp, TreePath};
 use crate::sync::failure::SyncFailure;
 use crate::sync::queue::lock;
 use crate::sync::wire::Settled;
@@ -32,6 +32,8 @@ pub(crate) struct Offer {
     pub(crate) index: u64,
     pub(crate) path: Option<TreePath>,
     pub(crate) len: u64,
+    /// How it was found, if the journal does not know it: to be remembered if the target does not ask for it.
+    pub(crate) news: Option<Stamp>,
 }
 
 #[derive(Debug)]
@@ -43,14 +45,25 @@ struct Wanted {
 }
 
 /// What was sent of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// Not all yet.
     Waiting,
-    /// All of it: length and BLAKE3.
-    Whole(u64, [u8; 32]),
+    /// All of it.
+    Whole(Whole),
     /// That it does not come, or, in a dry run, that it is another.
     Nothing,
+}
+
+/// A file as it was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    pub(crate) path: TreePath,
+    pub(crate) len: u64,
+    /// BLAKE3.
+    pub(crate) hash: [u8; 32],
+    /// How it was when it was read.
+    pub(crate) stamp: Stamp,
 }
 
 impl Ledger {
@@ -69,11 +82,12 @@ impl Ledger {
         lock(&self.0).listing.clone()
     }
 
-    /// The target has decided about the first `count` entries.
-    pub(super) fn planned(&self, count: u64) {
+    /// The target has decided about the first `count` entries. Gives those that it did not ask for and the journal does not
+    /// know.
+    pub(super) fn planned(&self, count: u64) -> Vec<(TreePath, Stamp)> {
         let mut state = lock(&self.0);
         let first_left = state.offers.partition_point(|offer| offer.index < count);
-        state.offers.drain(..first_left);
+        state.offers.drain(..first_left).filter_map(|offer| Some((offer.path?, offer.news?))).collect()
     }
 
     /// The target will ask for a file: gives its length.
@@ -109,17 +123,12 @@ impl Ledger {
     }
 
     /// The target is done with a file: gives what is in place there.
-    pub(super) fn settle(
-        &self,
-        index: u64,
-        lane: usize,
-        outcome: Settled,
-    ) -> Result<Option<(u64, [u8; 32])>, SyncFailure> {
+    pub(super) fn settle(&self, index: u64, lane: usize, outcome: Settled) -> Result<Option<Whole>, SyncFailure> {
         let wanted = lock(&self.0).wanted.remove(&index).filter(|wanted| wanted.lane == lane);
         let fault = || SyncFailure::protocol("a file was settled that was not asked for");
         let Wanted { held, sent, .. } = wanted.ok_or_else(fault)?;
         match (sent, outcome) {
-            (Sent::Whole(len, hash), Settled::Stored | Settled::Same) => Ok(Some((len, hash))),
+            (Sent::Whole(whole), Settled::Stored | Settled::Same) => Ok(Some(whole)),
             (Sent::Whole(..) | Sent::Nothing, Settled::Skipped) => Ok(None),
             // It was never asked for for good.
             (Sent::Waiting, Settled::Skipped) if held.is_some() => Ok(None),

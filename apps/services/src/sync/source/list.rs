@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::Listing;
 use super::ledger::{Ledger, Offer};
 use crate::limits::{LINKED_FILE_COUNT_MAX, LIST_DELAY, LIST_MESSAGE_LEN, SYNC_MESSAGE_MAX};
-use crate::sync::entry::{Entry, Kind, TreePath, Walked};
+use crate::sync::entry::{Entry, Kind, Memory, TreePath, Walked};
 use crate::sync::failure::{SyncCode, SyncFailure};
 use crate::sync::open::Terms;
 use crate::sync::plan::Offered;
@@ -59,21 +59,25 @@ pub(super) fn list(shared: &Shared, terms: &Terms, ledger: &Ledger) -> Result<()
         names: Names::default(),
     };
     let mut walk = Walk::new(terms.root.clone(), terms.filter.clone());
-    while let Some(walked) = timed(&shared.counters.source_disk_ns, || walk.next()) {
+    let mut recall = terms.journal.recall();
+    while let Some(mut walked) = timed(&shared.counters.source_disk_ns, || walk.next()) {
         if walked.path.is_root() && walked.kind == Kind::Unreadable {
             let reason = walked.reason.unwrap_or_default();
             return Err(SyncFailure::new(SyncCode::SourceUnreadable, reason).into());
         }
+        recall.look(&mut walked);
         // What is left out concerns the target only where it would be deleted.
         if !walked.is_excluded || terms.hello.flags.delete {
             lister.put(walked)?;
         }
     }
+    recall.finish();
     lister.finish()
 }
 
 impl Lister<'_> {
     fn put(&mut self, walked: Walked) -> Result<(), Trouble> {
+        let news = walked.stamp().filter(|_| walked.memory == Memory::New);
         let offered = self.offered(walked);
         if self.count == 0 {
             self.since = Instant::now();
@@ -85,18 +89,19 @@ impl Lister<'_> {
             && !offered.is_excluded
         {
             let path = Some(offered.entry.path.clone());
-            self.offers.push(Offer { index: offered.index, path, len });
+            self.offers.push(Offer { index: offered.index, path, len, news });
         }
         self.before = Some(offered.entry.path);
         if self.message.len() >= LIST_MESSAGE_LEN || self.since.elapsed() >= LIST_DELAY { self.flush() } else { Ok(()) }
     }
 
     fn offered(&mut self, walked: Walked) -> Offered {
-        let Walked { path, kind, metadata, identity, is_excluded, reason } = walked;
+        let Walked { path, kind, metadata, identity, is_excluded, reason, memory } = walked;
         let mut offered = Offered {
             index: self.next_index,
             entry: Entry { path, kind, metadata },
             has_names: false,
+            is_doubtful: memory == Memory::Changed,
             is_excluded,
             reason,
         };

@@ -4,18 +4,18 @@
 //! again, and given up after the third time.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::ledger::{Ledger, Sent};
+use super::ledger::{Ledger, Sent, Whole};
 use super::packer::{Mark, Pace, Packer};
 use crate::limits::{CHANGED_TRY_COUNT_MAX, HOLE_LEN_MIN};
 use crate::sync::content::{hash_prefix, hash_zeros};
-use crate::sync::entry::TreePath;
+use crate::sync::entry::{Stamp, TreePath};
 use crate::sync::open::Terms;
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::timed;
@@ -46,21 +46,12 @@ struct Reader<'a> {
 
 /// How one reading of a file went.
 enum Read {
-    Whole(Ending),
+    Whole(Ending, Stamp),
     /// It is another than the target has, and nothing is to be sent.
     Differs,
     Changed,
     Failed(io::Error),
     Stopped,
-}
-
-/// What changes when somebody writes to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    len: u64,
-    mtime: (i64, i64),
-    ctime: (i64, i64),
-    is_sparse: bool,
 }
 
 /// Serves one lane until the run ends.
@@ -82,20 +73,21 @@ pub(super) fn serve(lane: usize, shared: &Shared, terms: &Terms, ledger: &Ledger
         }
         while let Some(job) = jobs.pop_front() {
             shared.check()?;
-            reader.send(&job)?;
+            reader.send(job)?;
         }
     }
 }
 
 impl Reader<'_> {
     /// Sends one file, or that it does not come.
-    fn send(&mut self, job: &Job) -> Result<(), Stopped> {
+    fn send(&mut self, job: Job) -> Result<(), Stopped> {
         let mut prefix = job.prefix;
         for try_index in 0..CHANGED_TRY_COUNT_MAX {
             let mark = self.packer.mark();
-            match self.read(job, prefix.take(), try_index > 0) {
-                Read::Whole(ending) => {
-                    self.packer.finish(job.index, Sent::Whole(ending.len, ending.hash));
+            match self.read(&job, prefix.take(), try_index > 0) {
+                Read::Whole(ending, stamp) => {
+                    let Ending { len, hash, .. } = ending;
+                    self.packer.finish(job.index, Sent::Whole(Whole { path: job.path, len, hash, stamp }));
                     return self.packer.put(END_LEN, |rest| put_end(rest, job.index, &ending));
                 }
                 Read::Differs => {
@@ -103,7 +95,7 @@ impl Reader<'_> {
                     return self.packer.put(SMALL_PIECE_LEN_MAX, |rest| put_restart(rest, job.index));
                 }
                 Read::Failed(error) => {
-                    return self.give_up(job, mark, &SkipReason::SourceUnreadable(error.to_string()));
+                    return self.give_up(&job, mark, &SkipReason::SourceUnreadable(error.to_string()));
                 }
                 Read::Stopped => return Err(Stopped),
                 // What of it has been sent is taken back by RESTART.
@@ -113,7 +105,7 @@ impl Reader<'_> {
             }
         }
         let mark = self.packer.mark();
-        self.give_up(job, mark, &SkipReason::Changing)
+        self.give_up(&job, mark, &SkipReason::Changing)
     }
 
     fn give_up(&mut self, job: &Job, mark: Mark, reason: &SkipReason) -> Result<(), Stopped> {
@@ -126,18 +118,19 @@ impl Reader<'_> {
     fn read(&mut self, job: &Job, prefix: Option<(u64, [u8; 32])>, is_again: bool) -> Read {
         let opened = timed(&self.shared.counters.source_disk_ns, || {
             let file = self.cache.open_file(&job.path)?;
-            let stamp = Stamp::of(&file)?;
-            Ok((file, stamp))
+            let metadata = file.metadata()?;
+            Ok((file, metadata))
         });
-        let (file, stamp) = match opened {
+        let (file, metadata) = match opened {
             Ok(opened) => opened,
             Err(error) => return Read::Failed(error),
         };
+        let (stamp, is_sparse) = (Stamp::of(&metadata), is_sparse(&metadata));
         let mut hasher = blake3::Hasher::new();
         let mut offset = 0;
         let mut must_restart = is_again;
         if let Some((prefix_len, wanted)) = prefix {
-            match self.check_prefix(&file, &stamp, prefix_len, &wanted) {
+            match self.check_prefix(&file, stamp.len, prefix_len, &wanted) {
                 Ok(Some(of_prefix)) => (hasher, offset) = (of_prefix, prefix_len),
                 Ok(None) => must_restart = true,
                 Err(error) => return Read::Failed(error),
@@ -151,31 +144,30 @@ impl Reader<'_> {
         if must_restart && self.packer.put(SMALL_PIECE_LEN_MAX, |rest| put_restart(rest, job.index)).is_err() {
             return Read::Stopped;
         }
-        match self.put_content(job.index, &file, &stamp, offset, &mut hasher) {
+        match self.put_content(job.index, &file, (offset, stamp.len, is_sparse), &mut hasher) {
             Ok(true) => {}
             Ok(false) => return Read::Changed,
             Err(Broken::Io(error)) => return Read::Failed(error),
             Err(Broken::Stopped) => return Read::Stopped,
         }
-        match timed(&self.shared.counters.source_disk_ns, || Stamp::of(&file)) {
-            Ok(after) if after == stamp => {}
+        match timed(&self.shared.counters.source_disk_ns, || file.metadata()) {
+            Ok(after) if Stamp::of(&after) == stamp => {}
             Ok(_) => return Read::Changed,
             Err(error) => return Read::Failed(error),
         }
-        let mtime = (stamp.mtime.0, u32::try_from(stamp.mtime.1).unwrap_or(0));
-        Read::Whole(Ending { len: stamp.len, mtime, hash: *hasher.finalize().as_bytes() })
+        Read::Whole(Ending { len: stamp.len, mtime: stamp.mtime, hash: *hasher.finalize().as_bytes() }, stamp)
     }
 
     /// Whether the file begins with what the target has; gives the hasher that has seen it.
     fn check_prefix(
         &mut self,
         file: &File,
-        stamp: &Stamp,
+        len: u64,
         prefix_len: u64,
         wanted: &[u8; 32],
     ) -> io::Result<Option<blake3::Hasher>> {
         // Of another length in a dry run: another file, whatever it begins with.
-        if prefix_len > stamp.len || (self.is_dry_run && prefix_len != stamp.len) {
+        if prefix_len > len || (self.is_dry_run && prefix_len != len) {
             return Ok(None);
         }
         let counters = &self.shared.counters;
@@ -184,23 +176,21 @@ impl Reader<'_> {
         Ok(hasher.filter(|hasher| hasher.finalize() == *wanted))
     }
 
-    /// Puts the content from `offset` on; false if the file ends too early.
+    /// Puts the content from `offset` up to `len`; false if the file ends too early.
     fn put_content(
         &mut self,
         index: u64,
         file: &File,
-        stamp: &Stamp,
-        mut offset: u64,
+        (mut offset, len, is_sparse): (u64, u64, bool),
         hasher: &mut blake3::Hasher,
     ) -> Result<bool, Broken> {
         let (disk_ns, hash_ns) = (&self.shared.counters.source_disk_ns, &self.shared.counters.source_hash_ns);
-        while offset < stamp.len {
-            let (hole_end, data_end) =
-                if stamp.is_sparse { extent(file, offset, stamp.len)? } else { (offset, stamp.len) };
+        while offset < len {
+            let (hole_end, data_end) = if is_sparse { extent(file, offset, len)? } else { (offset, len) };
             if hole_end > offset {
-                let len = hole_end - offset;
-                self.packer.put(SMALL_PIECE_LEN_MAX, |rest| put_hole(rest, index, offset, len))?;
-                if !timed(hash_ns, || hash_zeros(hasher, len, || self.shared.check().is_ok())) {
+                let hole_len = hole_end - offset;
+                self.packer.put(SMALL_PIECE_LEN_MAX, |rest| put_hole(rest, index, offset, hole_len))?;
+                if !timed(hash_ns, || hash_zeros(hasher, hole_len, || self.shared.check().is_ok())) {
                     return Err(Broken::Stopped);
                 }
                 offset = hole_end;
@@ -239,17 +229,9 @@ impl From<io::Error> for Broken {
     }
 }
 
-impl Stamp {
-    fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        let len = metadata.size();
-        Ok(Self {
-            len,
-            mtime: (metadata.mtime(), metadata.mtime_nsec()),
-            ctime: (metadata.ctime(), metadata.ctime_nsec()),
-            is_sparse: len >= HOLE_LEN_MIN && metadata.blocks().saturating_mul(512) < len,
-        })
-    }
+/// Whether a file has holes that are worth looking for.
+fn is_sparse(metadata: &Metadata) -> bool {
+    metadata.size() >= HOLE_LEN_MIN && metadata.blocks().saturating_mul(512) < metadata.size()
 }
 
 /// Fills `room` from `offset` on, as far as the file goes.

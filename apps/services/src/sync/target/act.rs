@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use bytes::BytesMut;
 use rustix::fs::AtFlags;
 
+use super::keep_known;
 use super::lane::{LaneItem, Wanted};
 use super::late::{Finish, Late, Link, metadata_len};
 use super::reports::Reports;
@@ -122,7 +123,11 @@ impl<'a> Actor<'a> {
                 self.totals.link_count += u64::from(self.change(&path, Some(ChangeKind::MakeSymlink), make)?);
                 Ok(())
             }
-            Action::HardLink { path, to } => self.keep_link(Link { path, to }),
+            Action::HardLink { path, to, is_compared } => self.keep_link(Link { path, to, is_compared }),
+            Action::Remember { path, stamp } => {
+                self.terms.journal.remember(&path, stamp);
+                Ok(())
+            }
             Action::SetMetadata { path, metadata, is_symlink } => self.set_metadata(&path, metadata, is_symlink),
             Action::FinishDirectory { path, metadata, is_changed } => self.keep_directory(path, metadata, is_changed),
             Action::Replace { count, is_directory, with } => self.replace(count, is_directory, *with),
@@ -179,7 +184,11 @@ impl<'a> Actor<'a> {
     fn set_metadata(&mut self, path: &TreePath, metadata: Metadata, is_symlink: bool) -> Result<(), Trouble> {
         let kind = if is_symlink { Kind::Symlink { target: Box::default() } } else { Kind::File { len: 0 } };
         let (metadata, left_out) = if is_symlink { (metadata, Warnings::default()) } else { self.permitted(metadata) };
-        let set = |cache: &mut DirectoryCache| Ok(set_metadata(cache, path, &kind, &metadata)? | left_out);
+        let journal = &self.terms.journal;
+        let set = |cache: &mut DirectoryCache| {
+            let warnings = keep_known(journal, cache, path, |cache| set_metadata(cache, path, &kind, &metadata))?;
+            Ok(warnings | left_out)
+        };
         self.totals.metadata_count += u64::from(self.change(path, Some(ChangeKind::SetMetadata), set)?);
         Ok(())
     }
@@ -222,13 +231,15 @@ impl<'a> Actor<'a> {
     fn make_links(&mut self) -> Result<(), Trouble> {
         self.order()?;
         self.shared.wanted.drain()?;
-        for Link { path, to } in self.late.take_links() {
-            // Where content is compared, nobody knew before whether it would still be the same file.
-            if self.terms.hello.flags.checksum && is_same_file(&mut self.cache, &path, &to) {
+        let journal = &self.terms.journal;
+        for Link { path, to, is_compared } in self.late.take_links() {
+            // Nobody knew before whether it would still be the same file.
+            if is_compared && is_same_file(&mut self.cache, &path, &to) {
                 self.totals.unchanged_count += 1;
                 continue;
             }
-            let make = |cache: &mut DirectoryCache| make_hard_link(cache, &to, &path);
+            let make =
+                |cache: &mut DirectoryCache| keep_known(journal, cache, &to, |cache| make_hard_link(cache, &to, &path));
             self.totals.link_count += u64::from(self.change(&path, Some(ChangeKind::HardLink), make)?);
         }
         Ok(())

@@ -14,9 +14,9 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes};
 use landline::PeerId;
 
-use super::LaneOutcome;
 use super::open_file::{Base, OpenFile, Prefix, refusal};
 use super::reports::Reports;
+use super::{LaneOutcome, keep_known};
 use crate::limits::{LANE_WINDOW_LEN, LARGE_FILE_LEN_MIN, RESUME_LEN_MIN};
 use crate::sync::entry::{Kind, Metadata, TreePath};
 use crate::sync::failure::{SyncFailure, is_out_of_space};
@@ -25,7 +25,7 @@ use crate::sync::plan::SkipReason;
 use crate::sync::progress::{add, add_time, timed};
 use crate::sync::receipt::LaneDigest;
 use crate::sync::run::{Shared, Trouble};
-use crate::sync::tree::{DirectoryCache, Part, Warnings, set_metadata};
+use crate::sync::tree::{DirectoryCache, Part, Warnings, set_metadata, stamp};
 use crate::sync::wire::pieces::{Ending, What, next_piece};
 use crate::sync::wire::reports::ChangeKind;
 use crate::sync::wire::{self, KIND_SETTLED, KIND_TARGET_TIMES, Message, Settled, Totals};
@@ -143,7 +143,7 @@ impl<'a> Lane<'a> {
         if result.is_err() {
             // The next run goes on with what is worth it.
             self.current.take().into_iter().for_each(OpenFile::leave);
-            self.asked.drain().filter_map(|(_, (_, prefix))| prefix?.part).for_each(Part::keep);
+            self.asked.drain().filter_map(|(_, (_, prefix))| prefix?.base.into_part()).for_each(Part::keep);
         }
         result.map(|()| LaneOutcome { digest: self.digest, totals: self.totals })
     }
@@ -247,7 +247,7 @@ impl<'a> Lane<'a> {
     }
 
     fn restart(&mut self, mut file: OpenFile) -> Result<(), Trouble> {
-        if file.wanted.is_check && matches!(file.base, Base::InPlace) {
+        if file.wanted.is_check && matches!(file.base, Base::InPlace(_)) {
             self.reports.change(&file.wanted.path, ChangeKind::WriteFile { len: file.wanted.len })?;
         }
         if self.terms.hello.flags.dry_run {
@@ -274,7 +274,8 @@ impl<'a> Lane<'a> {
         let mut wanted = file.wanted;
         match file.base {
             Base::GivenUp(reason) => self.give_up(&wanted, reason),
-            Base::InPlace => {
+            Base::InPlace(stamp) => {
+                self.terms.journal.remember(&wanted.path, stamp);
                 self.settle_attributes(&wanted)?;
                 self.settle(wanted.index, Settled::Same, Some(ending));
                 self.leave(&wanted);
@@ -301,6 +302,7 @@ impl<'a> Lane<'a> {
             Ok(warnings) => {
                 self.reports.warn(&wanted.path, warnings | wanted.left_out)?;
                 self.totals.file_count += 1;
+                self.remember(&wanted);
                 self.settle(wanted.index, Settled::Stored, Some(ending));
             }
             Err(error) => {
@@ -324,9 +326,20 @@ impl<'a> Lane<'a> {
             return Ok(());
         }
         let kind = Kind::File { len: wanted.len };
-        match set_metadata(&mut self.cache, &wanted.path, &kind, &wanted.metadata) {
+        let (journal, path) = (&self.terms.journal, &wanted.path);
+        let set = |cache: &mut DirectoryCache| set_metadata(cache, path, &kind, &wanted.metadata);
+        match keep_known(journal, &mut self.cache, path, set) {
             Ok(warnings) => Ok(self.reports.warn(&wanted.path, warnings | wanted.left_out)?),
             Err(error) => self.refuse(&wanted.path, &error),
+        }
+    }
+
+    /// Has the journal know a file that was put in place just now.
+    fn remember(&mut self, wanted: &Wanted) {
+        if self.terms.journal.is_used()
+            && let Ok(stamp) = stamp(&mut self.cache, &wanted.path)
+        {
+            self.terms.journal.remember(&wanted.path, stamp);
         }
     }
 

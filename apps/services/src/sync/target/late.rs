@@ -21,6 +21,8 @@ pub(super) struct Late {
 pub(super) struct Link {
     pub(super) path: TreePath,
     pub(super) to: TreePath,
+    /// The content of `to` is compared first.
+    pub(super) is_compared: bool,
 }
 
 /// A directory whose attributes are to be set.

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::sync::content::hash_zeros;
+use crate::sync::entry::Stamp;
 use crate::sync::failure::{SyncCode, SyncFailure, is_out_of_space};
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::{Counters, timed};
@@ -23,17 +24,24 @@ pub(super) struct OpenFile {
 
 /// Where its content goes.
 pub(super) enum Base {
-    /// Nowhere yet: it is compared with what is in place, which is this long.
-    InPlace,
+    /// Nowhere yet: it is compared with what is in place, which was this when it was hashed.
+    InPlace(Stamp),
     /// Into a temporary file.
     Part(Part),
     /// Nowhere any more, and why.
     GivenUp(SkipReason),
 }
 
+impl Base {
+    /// The temporary file, if there is one.
+    pub(super) fn into_part(self) -> Option<Part> {
+        if let Self::Part(part) = self { Some(part) } else { None }
+    }
+}
+
 /// What is there of a file before anything is sent.
 pub(super) struct Prefix {
-    pub(super) part: Option<Part>,
+    pub(super) base: Base,
     pub(super) len: u64,
     pub(super) hasher: blake3::Hasher,
 }
@@ -41,8 +49,7 @@ pub(super) struct Prefix {
 impl OpenFile {
     /// Goes on with what there is.
     pub(super) fn resume(wanted: Wanted, prefix: Prefix) -> Self {
-        let Prefix { part, len, hasher } = prefix;
-        let base = part.map_or(Base::InPlace, Base::Part);
+        let Prefix { base, len, hasher } = prefix;
         Self { wanted, base, received_len: len, hasher }
     }
 
@@ -59,7 +66,7 @@ impl OpenFile {
         let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
         let end = end.filter(|_| offset == self.received_len);
         let end = end.ok_or_else(|| SyncFailure::protocol("content came with gaps or twice"))?;
-        if matches!(self.base, Base::InPlace) || end > len_max(self.wanted.len) {
+        if matches!(self.base, Base::InPlace(_)) || end > len_max(self.wanted.len) {
             self.give_up(SkipReason::Changing);
         }
         let is_wanted = matches!(self.base, Base::Part(_));
@@ -96,7 +103,7 @@ impl OpenFile {
         self.hasher = blake3::Hasher::new();
         let result = match &self.base {
             Base::Part(part) => part.set_len(0).map(|()| None),
-            Base::InPlace => create(&self.wanted, cache, source).map(Some),
+            Base::InPlace(_) => create(&self.wanted, cache, source).map(Some),
             Base::GivenUp(_) => return Ok(()),
         };
         match result {

@@ -15,7 +15,7 @@ use super::names::DirectoryCache;
 use super::part::PartKey;
 use super::root::{Directory, Root};
 use super::walk::Walk;
-use crate::sync::entry::{Kind, Metadata, TreePath};
+use crate::sync::entry::{Kind, Metadata, Stamp, TreePath};
 use crate::sync::filter::Filter;
 
 /// Makes the directory at `path`, open to its owner only; its attributes are set when what is in it is. A directory that is
@@ -94,6 +94,23 @@ pub fn set_metadata(
         Kind::Special | Kind::Unreadable => return Err(Errno::INVAL.into()),
     };
     put_checked(open_own(&parent, name)?, expected, metadata)
+}
+
+/// How the file at `path` is found now.
+///
+/// # Errors
+/// Of the system; what is no regular file is one.
+pub fn stamp(cache: &mut DirectoryCache, path: &TreePath) -> io::Result<Stamp> {
+    let (parent, name) = cache.parent(path)?;
+    let now = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    check_type(&now, FileType::RegularFile)?;
+    let time = |secs: i64, nanos| (secs, u32::try_from(nanos).unwrap_or(0));
+    Ok(Stamp {
+        inode: now.st_ino,
+        len: u64::try_from(now.st_size).unwrap_or(0),
+        mtime: time(now.st_mtime, now.st_mtime_nsec),
+        ctime: time(now.st_ctime, now.st_ctime_nsec),
+    })
 }
 
 /// Gives the owner of the directory at `path` all rights in it, where they have taken them from themselves. For what has

@@ -18,7 +18,7 @@ mod walk;
 
 pub use apply::{
     make_directory, make_hard_link, make_symlink, make_writable, remove_directory, remove_file, remove_tree,
-    set_metadata,
+    set_metadata, stamp,
 };
 pub use attributes::Warnings;
 pub use names::{DirectoryCache, TRASH_DIRECTORY, is_reserved};

@@ -64,6 +64,12 @@ impl Root {
         Ok(Directory::new(open_beneath(self.fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())?))
     }
 
+    /// Whether files keep their inodes for as long as they are there. Where they do not, a file that nobody touched looks like
+    /// another after the next mount.
+    pub(crate) fn has_lasting_inodes(&self) -> bool {
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|file_system| !MAKESHIFT_INODES.contains(&(file_system.f_type as u32)))
+    }
+
     /// Waits until all that was written to the file system of the root is on its disk.
     ///
     /// # Errors
@@ -100,6 +106,9 @@ impl AsFd for Directory {
 
 /// How directories are opened: readable, because names are read through the same descriptor.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// File systems that number inodes as they come, or may do so (`statfs(2)`, linux/magic.h): FAT, exFAT, FUSE, CIFS, SMB 2, 9P.
+const MAKESHIFT_INODES: [u32; 6] = [0x4d44, 0x2011_bab0, 0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
 
 /// What never happens on the way of a path.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);

@@ -18,7 +18,7 @@ use super::attributes::{XattrReader, Xattrs};
 use super::names::{FileHint, Names, is_reserved_name, is_sync_part, open_file_in};
 use super::root::{Directory, Root};
 use crate::limits::{IGNORE_FILE_LEN_MAX, STALE_PART_COUNT_MAX, TREE_PATH_MAX, WALK_OPEN_COUNT_MAX};
-use crate::sync::entry::{FileIdentity, Kind, Metadata, TreePath, Walked};
+use crate::sync::entry::{FileIdentity, Kind, Memory, Metadata, TreePath, Walked};
 use crate::sync::filter::{Filter, IGNORE_FILE};
 
 /// A walk through a tree, the root itself first. Entries come as [`TreePath`] orders them.
@@ -98,7 +98,11 @@ impl Walk {
         match result {
             Ok(walked) => Some(walked),
             Err(Trouble::Gone) => None,
-            Err(Trouble::Reason(reason)) => Some(Walked::unreadable(path, reason)),
+            Err(Trouble::Reason(reason)) => {
+                // What is left out is nobody's concern, whether it can be looked at or not.
+                let is_excluded = self.filter.is_excluded(&path, hint == FileHint::Directory);
+                Some(Walked { is_excluded, ..Walked::unreadable(path, reason) })
+            }
         }
     }
 
@@ -213,12 +217,14 @@ impl Walked {
             link_count: stat.stx_nlink.into(),
             ctime: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         };
-        Self { path, kind, metadata, identity: Some(identity), is_excluded, reason: None }
+        let (reason, memory) = (None, Memory::None);
+        Self { path, kind, metadata, identity: Some(identity), is_excluded, reason, memory }
     }
 
     fn unreadable(path: TreePath, reason: String) -> Self {
         let metadata = Metadata::default();
-        Self { path, kind: Kind::Unreadable, metadata, identity: None, is_excluded: false, reason: Some(reason) }
+        let (kind, memory) = (Kind::Unreadable, Memory::None);
+        Self { path, kind, metadata, identity: None, is_excluded: false, reason: Some(reason), memory }
     }
 }
 

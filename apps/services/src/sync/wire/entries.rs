@@ -2,7 +2,7 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 1 | what: 1 file, 2 directory, 3 symbolic link, 4 hard link, 5 special, 6 unreadable, 7 excluded; bit `0x80`: a file that hard links may follow to |
+//! | 1 | what: 1 file, 2 directory, 3 symbolic link, 4 hard link, 5 special, 6 unreadable, 7 excluded; bit `0x80`: a file that hard links may follow to; bit `0x40`: a file whose content is to be compared |
 //! | 2 | so many first bytes of the path are those of the entry before in this message; 0 in its first |
 //! | 2 + n | the rest of the path |
 //! | file: 8 | length |
@@ -32,6 +32,7 @@ const SPECIAL: u8 = 5;
 const UNREADABLE: u8 = 6;
 const EXCLUDED: u8 = 7;
 const HAS_NAMES: u8 = 0x80;
+const IS_DOUBTFUL: u8 = 0x40;
 /// Bytes of the name of an extended attribute (`XATTR_NAME_MAX`).
 const XATTR_NAME_MAX: usize = 255;
 /// Extended attributes of one entry: their count has 8 bits.
@@ -43,8 +44,9 @@ pub(crate) fn put_entry(message: &mut impl BufMut, offered: &Offered, before: Op
     let entry = &offered.entry;
     let what = match &entry.kind {
         _ if offered.is_excluded => EXCLUDED,
-        Kind::File { .. } if offered.has_names => FILE | HAS_NAMES,
-        Kind::File { .. } => FILE,
+        Kind::File { .. } => {
+            FILE | if offered.has_names { HAS_NAMES } else { 0 } | if offered.is_doubtful { IS_DOUBTFUL } else { 0 }
+        }
         Kind::Directory => DIRECTORY,
         Kind::Symlink { .. } => SYMLINK,
         Kind::HardLink { .. } => HARD_LINK,
@@ -91,13 +93,10 @@ impl<'a> Entries<'a> {
         if self.fields.is_empty() {
             return Ok(None);
         }
-        let what = self.fields.u8()?;
+        let (bits, what) = split_what(self.fields.u8()?)?;
         let path = self.path()?;
-        let (has_names, mut reason) = (what & HAS_NAMES != 0, None);
-        if has_names && what & !HAS_NAMES != FILE {
-            return Err(Malformed);
-        }
-        let kind = match what & !HAS_NAMES {
+        let mut reason = None;
+        let kind = match what {
             FILE => Kind::File { len: self.fields.u64()? },
             DIRECTORY => Kind::Directory,
             SYMLINK => Kind::Symlink { target: self.target()? },
@@ -112,7 +111,7 @@ impl<'a> Entries<'a> {
             EXCLUDED => Kind::Special,
             _ => return Err(Malformed),
         };
-        let metadata = if what & !HAS_NAMES <= HARD_LINK { self.metadata()? } else { Metadata::default() };
+        let metadata = if what <= HARD_LINK { self.metadata()? } else { Metadata::default() };
         // No source reads these, and no target could set them.
         if what == SYMLINK && !metadata.xattrs.is_empty() {
             return Err(Malformed);
@@ -120,7 +119,8 @@ impl<'a> Entries<'a> {
         let index = self.next_index;
         self.next_index += 1;
         let entry = Entry { path, kind, metadata };
-        Ok(Some(Offered { index, entry, has_names, is_excluded: what == EXCLUDED, reason }))
+        let (has_names, is_doubtful) = (bits & HAS_NAMES != 0, bits & IS_DOUBTFUL != 0);
+        Ok(Some(Offered { index, entry, has_names, is_doubtful, is_excluded: what == EXCLUDED, reason }))
     }
 
     fn path(&mut self) -> Result<TreePath, Malformed> {
@@ -163,6 +163,12 @@ impl<'a> Entries<'a> {
         }
         Ok(metadata)
     }
+}
+
+/// The bits, which only files have, and what it is.
+fn split_what(byte: u8) -> Result<(u8, u8), Malformed> {
+    let (bits, what) = (byte & (HAS_NAMES | IS_DOUBTFUL), byte & !(HAS_NAMES | IS_DOUBTFUL));
+    if bits != 0 && what != FILE { Err(Malformed) } else { Ok((bits, what)) }
 }
 
 fn put_metadata(message: &mut impl BufMut, metadata: &Metadata) {

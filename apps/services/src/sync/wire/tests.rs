@@ -44,6 +44,7 @@ fn entries() -> Vec<Offered> {
     let offered = |(index, (at, kind, metadata)): (usize, (&str, Kind, Metadata))| Offered {
         index: index as u64 + 7,
         has_names: at == "a",
+        is_doubtful: at == "a",
         is_excluded: at == "e",
         reason: (at == "d").then(|| "no".to_owned()),
         entry: Entry { path: path(at), kind, metadata },
@@ -194,6 +195,7 @@ fn example() -> Vec<(&'static str, Bytes)> {
         index: index as u64,
         entry: Entry { path: path(at), kind, metadata: attributes(mode) },
         has_names: false,
+        is_doubtful: false,
         is_excluded: false,
         reason: None,
     };

@@ -65,7 +65,10 @@ impl Lane<'_> {
         self.sync()?;
         for (wanted, ending) in placed {
             let outcome = if ending.is_some() { Settled::Stored } else { Settled::Skipped };
-            self.totals.file_count += u64::from(ending.is_some());
+            if ending.is_some() {
+                self.totals.file_count += 1;
+                self.remember(&wanted);
+            }
             self.settle(wanted.index, outcome, ending.as_ref());
             self.leave(&wanted);
         }

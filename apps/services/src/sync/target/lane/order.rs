@@ -5,10 +5,11 @@ use std::io;
 use super::{Lane, SETTLED_COUNT, SMALL, WANT_LEN_MAX, Wanted};
 use crate::limits::{LARGE_WANTED_COUNT_MAX, RESUME_LEN_MIN, SYNC_MESSAGE_MAX};
 use crate::sync::content::hash_prefix;
+use crate::sync::entry::Stamp;
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::timed;
 use crate::sync::run::Trouble;
-use crate::sync::target::open_file::{Prefix, key, refusal};
+use crate::sync::target::open_file::{Base, Prefix, key, refusal};
 use crate::sync::tree::Part;
 use crate::sync::wire::{self, KIND_WANT, Want, WantFrom};
 
@@ -71,17 +72,22 @@ impl Lane<'_> {
         let may_go_on = || !self.shared.is_over();
         if wanted.is_check {
             let file = self.cache.open_file(&wanted.path)?;
+            let base = Base::InPlace(Stamp::of(&file.metadata()?));
             let hasher = hash_prefix(&file, wanted.len, &mut self.scratch, times, may_go_on)?;
-            return Ok(hasher.map(|hasher| Prefix { part: None, len: wanted.len, hasher }));
+            return Ok(hasher.map(|hasher| Prefix { base, len: wanted.len, hasher }));
         }
         if wanted.len < RESUME_LEN_MIN {
             return Ok(None);
         }
         let (parent, _) = self.cache.parent(&wanted.path)?;
         let Some((part, len)) = Part::resume(&parent, key(wanted, self.source.as_bytes()))? else { return Ok(None) };
+        if len > wanted.len {
+            // The file had grown when that was left. What is not cut off would show through a hole of what it is now.
+            part.set_len(wanted.len)?;
+        }
         let len = len.min(wanted.len);
         match hash_prefix(part.file(), len, &mut self.scratch, times, may_go_on) {
-            Ok(Some(hasher)) if len > 0 => Ok(Some(Prefix { part: Some(part), len, hasher })),
+            Ok(Some(hasher)) if len > 0 => Ok(Some(Prefix { base: Base::Part(part), len, hasher })),
             // Stopped, or nothing in it.
             Ok(_) => {
                 part.keep();
@@ -104,6 +110,7 @@ impl Lane<'_> {
             match result {
                 Ok(warnings) => {
                     self.totals.file_count += 1;
+                    self.remember(&wanted);
                     self.reports.warn(&wanted.path, warnings | wanted.left_out)?;
                 }
                 Err(error) => self.refuse(&wanted.path, &error)?,

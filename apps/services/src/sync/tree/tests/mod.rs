@@ -59,6 +59,25 @@ impl Fixture {
         fs::symlink_metadata(self.at(path)).is_ok()
     }
 
+    /// With things that their owner may not look at, nor anybody else but the superuser.
+    fn closed() -> Fixture {
+        let fixture = Fixture::new();
+        for name in ["closed/file", "listed/directory/file", "listed/file", "open"] {
+            fixture.write(name, "");
+        }
+        for (name, mode) in [("", 0o755), ("closed", 0), ("listed", 0o444)] {
+            fs::set_permissions(fixture.at(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fixture
+    }
+
+    /// So that it can be removed.
+    fn open_up(&self) {
+        for name in ["closed", "listed"] {
+            fs::set_permissions(self.at(name), fs::Permissions::from_mode(0o700)).unwrap();
+        }
+    }
+
     fn cache(&self) -> DirectoryCache {
         DirectoryCache::new(self.root.clone())
     }
@@ -101,6 +120,21 @@ fn metadata(mode: u16) -> Metadata {
 /// Whether this process goes past permissions, which makes some tests void.
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Does something on a thread that permissions hold for.
+fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    const NOBODY: u32 = 65_534;
+    std::thread::scope(|scope| {
+        let work = move || {
+            if is_root() {
+                // Of this thread alone.
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(NOBODY)).unwrap();
+            }
+            work()
+        };
+        scope.spawn(work).join().unwrap()
+    })
 }
 
 /// Whether the temporary directory takes attributes of users.

@@ -230,18 +230,24 @@ fn what_sync_keeps_there_itself_is_passed_by() {
 
 #[test]
 fn what_may_not_be_read_is_told_as_unreadable() {
-    if is_root() {
-        return;
-    }
-    let fixture = Fixture::new();
-    fixture.write("closed/file", "");
-    fixture.write("open", "");
-    fs::set_permissions(fixture.at("closed"), fs::Permissions::from_mode(0o0)).unwrap();
-    let walked: Vec<Walked> = fixture.walk().collect();
-    fs::set_permissions(fixture.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(walked.len(), 3);
-    assert_eq!(walked[1].kind, Kind::Unreadable);
-    assert!(walked[1].reason.is_some());
+    let fixture = Fixture::closed();
+    let walked: Vec<Walked> = as_nobody(|| fixture.walk().collect());
+    let unreadable = |walked: &&Walked| walked.kind == Kind::Unreadable && walked.reason.is_some();
+    let unreadable: Vec<String> = walked.iter().filter(unreadable).map(|walked| walked.path.to_string()).collect();
+    // The names in `listed` can be read, and nothing else of it.
+    assert_eq!(unreadable, ["closed", "listed/directory", "listed/file"]);
+    assert_eq!(walked.len(), 6);
+    fixture.open_up();
+}
+
+#[test]
+fn what_may_not_be_read_and_is_left_out_is_only_left_out() {
+    let fixture = Fixture::closed();
+    let walked = as_nobody(|| fixture.walk_without(&["closed/", "listed/directory/", "file"]));
+    let expected = [(".", false), ("closed", true), ("listed", false)];
+    let expected = expected.into_iter().chain([("listed/directory", true), ("listed/file", true), ("open", false)]);
+    assert_eq!(walked, expected.map(|(path, is_excluded)| (path.to_owned(), is_excluded)).collect::<Vec<_>>());
+    fixture.open_up();
 }
 
 #[test]
