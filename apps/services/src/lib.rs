@@ -12,6 +12,7 @@ mod codes;
 pub mod files;
 pub mod limits;
 mod printable;
+mod rename;
 mod switchboard;
 pub mod sync;
 

@@ -167,10 +167,11 @@ fn sending_on_a_terminal_shows_progress_and_wipes_it() {
     let _bob = Listener::start(&directory);
     let alice = User::new(&directory.url);
     let path = alice.home().join("large.bin");
-    File::create(&path).unwrap().set_len(192 << 20).unwrap();
-    let mut seat = Seat::sit_down(alice.command(["send", path.to_str().unwrap(), "bob", "--accept-new"]));
+    std::fs::write(&path, vec![7; 24 << 20]).unwrap();
+    let args = ["send", path.to_str().unwrap(), "bob", "--accept-new", "--bwlimit", "20MiB"];
+    let mut seat = Seat::sit_down(alice.command(args));
     seat.see("large.bin");
-    seat.see("% of 192.0 MiB");
+    seat.see("% of 24.0 MiB");
     seat.see("left");
     seat.see("\r\u{1b}[K");
     seat.see("confirmed:");

@@ -11,6 +11,7 @@ mod content;
 pub mod entry;
 mod failure;
 pub mod filter;
+mod gift;
 mod open;
 mod outlet;
 pub mod plan;
@@ -24,12 +25,18 @@ pub mod tree;
 pub mod wire;
 
 pub use failure::{SyncCode, SyncFailure};
+pub use gift::Gifts;
 pub use open::{Parties, Request, Share, Shares, SyncOptions};
 pub use progress::{Counters, Progress, Summary, SyncEvent};
 pub use receipt::{RECEIPT_DOMAIN, Receipt, ReceiptFault};
 pub use run::{Run, RunHandle};
-pub use wire::reports::{Change, ChangeKind};
+pub use wire::reports::{Change, ChangeKind, Saved};
 pub use wire::{Role, SyncFlags, Totals};
+
+/// The message that answers a run which is not wanted, in place of any other.
+pub(crate) fn refusal(text: &str) -> bytes::Bytes {
+    wire::encode_fail(&SyncFailure::new(SyncCode::Declined, text))
+}
 
 /// Service name of sync channels.
 pub const SERVICE: &str = "landline.sync/1";

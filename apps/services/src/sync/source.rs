@@ -17,11 +17,11 @@ use bytes::Bytes;
 
 use super::failure::{SyncCode, SyncFailure};
 use super::open::Terms;
-use super::progress::{Summary, add};
+use super::progress::{Summary, SyncEvent, add};
 use super::queue::Queue;
 use super::receipt::{LaneDigest, digest};
 use super::run::{Shared, Trouble};
-use super::wire::reports::next_report;
+use super::wire::reports::{Report, next_report};
 use super::wire::{self, Fields, KIND_HEARD, Message, Outcome, WantFrom, next_settled, next_want};
 use crate::limits::LANE_COUNT;
 use ledger::Ledger;
@@ -146,6 +146,9 @@ impl Control<'_> {
             let content = self.ledger.settle(index, lane, outcome)?;
             self.digests[lane].add(index, outcome.to_byte(), content);
             self.stored_len += content.map_or(0, |(len, _)| len);
+            if let (Some(path), Some((_, blake3))) = (self.ledger.take_given(index), content) {
+                self.terms.events.send(self.shared, SyncEvent::Sent { path, blake3 })?;
+            }
             add(&self.shared.counters.settled_count, 1);
         }
         Ok(())
@@ -153,6 +156,9 @@ impl Control<'_> {
 
     fn take_reports(&mut self, mut reports: Fields<'_>, len: usize) -> Result<(), Trouble> {
         while let Some(report) = next_report(&mut reports)? {
+            if matches!(report, Report::Saved(_)) && !self.terms.is_gift() {
+                return Err(SyncFailure::protocol("what was not given was saved").into());
+            }
             if self.terms.is_initiator {
                 self.terms.events.send(self.shared, report.into())?;
             }

@@ -1,7 +1,7 @@
 //! Two engines on loopback, each with a thread that feeds the runs.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,6 +23,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Ended {
     pub changes: Vec<Change>,
     pub skipped: Vec<(String, SkipReason)>,
+    /// What of a gift was announced, and what has which name.
+    pub offered: Vec<String>,
+    pub saved: Vec<(String, String)>,
+    /// Hashes of files that were given by themselves.
+    pub sent: Vec<(String, [u8; 32])>,
     pub last: SyncEvent,
 }
 
@@ -68,12 +73,16 @@ impl Ended {
     /// Takes a run's events to its end.
     pub(crate) fn of(events: &Receiver<SyncEvent>) -> Ended {
         let (mut changes, mut skipped) = (Vec::new(), Vec::new());
+        let (mut offered, mut saved, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             match events.recv_timeout(DEADLINE).expect("the run goes on") {
                 SyncEvent::Changed(change) => changes.push(change),
                 SyncEvent::Skipped { path, reason } => skipped.push((path.to_string(), reason)),
                 SyncEvent::Started { .. } => {}
-                last => return Ended { changes, skipped, last },
+                SyncEvent::Offered { path, .. } => offered.push(path.to_string()),
+                SyncEvent::Saved(of) => saved.push((of.path.to_string(), of.name)),
+                SyncEvent::Sent { path, blake3 } => sent.push((path.to_string(), blake3)),
+                last => return Ended { changes, skipped, offered, saved, sent, last },
             }
         }
     }
@@ -95,8 +104,12 @@ impl Ended {
 
 impl Nodes {
     pub(crate) fn new(shares: Vec<Share>) -> Nodes {
+        Nodes::with(Shares::new(shares))
+    }
+
+    pub(crate) fn with(shares: Arc<Shares>) -> Nodes {
         let here = Node::start(1, Shares::new([]), None);
-        let there = Node::start(2, Shares::new(shares), None);
+        let there = Node::start(2, shares, None);
         Nodes::join(here, there)
     }
 
@@ -121,6 +134,17 @@ impl Nodes {
             local: Arc::new(Root::open(local).unwrap()),
             options,
         };
+        self.start(request)
+    }
+
+    /// Begins to give these.
+    pub(crate) fn give(&self, paths: &[PathBuf], rate_max: Option<u64>) -> Run {
+        let mut request = Request::gift(Arc::new(Root::of_paths(paths).unwrap()), &self.here.identity);
+        request.options.rate_max = rate_max;
+        self.start(request)
+    }
+
+    fn start(&self, request: Request) -> Run {
         let parties =
             Parties { identity: self.here.identity.clone(), peer: self.there.engine.peer_id(), is_known: true };
         let mut runs = self.here.runs.lock().unwrap();

@@ -14,7 +14,7 @@ use landline::{Config, Event};
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
-    Parties, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions,
+    Parties, Progress, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions,
 };
 use landline_services::{Line, Notice, Switchboard};
 
@@ -139,25 +139,33 @@ fn options(args: &Sync) -> SyncOptions {
     SyncOptions { flags, max_delete_percent: args.max_delete, rate_max: args.bwlimit, rules: args.rules.clone() }
 }
 
+/// Who is told of a run while it goes on.
+pub(crate) trait Watcher {
+    /// Something happened.
+    fn event(&mut self, event: &SyncEvent) -> Result<()>;
+    /// It has come so far.
+    fn progress(&mut self, progress: &Progress, now: Instant) -> Result<()>;
+}
+
 /// Takes events until the run is over.
-fn drive(
+pub(crate) fn drive(
     node: &Node,
     board: &mut Switchboard,
     line: Line,
     signals: &Receiver<()>,
-    reporter: &mut Reporter,
+    watcher: &mut impl Watcher,
 ) -> Result<std::result::Result<Box<Summary>, SyncFailure>> {
     loop {
         while let Some(notice) = board.poll_notice() {
             match notice {
                 Notice::Sync(on, SyncEvent::Done(summary)) if on == line => return Ok(Ok(summary)),
                 Notice::Sync(on, SyncEvent::Failed(failure)) if on == line => return Ok(Err(failure)),
-                Notice::Sync(_, event) => reporter.event(&event)?,
+                Notice::Sync(_, event) => watcher.event(&event)?,
                 _ => {}
             }
         }
         if let Some(progress) = board.sync_progress(line) {
-            reporter.progress(&progress, Instant::now())?;
+            watcher.progress(&progress, Instant::now())?;
         }
         select! {
             recv(node.events) -> event => {
