@@ -123,6 +123,8 @@ fn nothing_of_rights_comes_with_a_gift() {
     assert_eq!(pair.give(&["tool", "tools"]).summary().totals.skipped_count, 0);
     let mode = |name: &str| fs::metadata(pair.save.path().join(name)).unwrap().mode() & 0o7777;
     assert_eq!(["tool", "tools", "tools/tool"].map(mode), [0o600, 0o700, 0o600]);
+    let time = |root: &Path| fs::metadata(root.join("tools")).unwrap().modified().unwrap();
+    assert_eq!(time(pair.save.path()), time(pair.source.path()));
     let line =
         |root: &Path| trees::manifest(root).into_iter().find(|line| line.path == Path::new("tools/tool")).unwrap();
     let (given, got) = (line(pair.source.path()), line(pair.save.path()));

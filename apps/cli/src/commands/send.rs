@@ -83,6 +83,10 @@ struct Sending<'a> {
 }
 
 impl Watcher for Sending<'_> {
+    fn peer(&self) -> &str {
+        self.shown
+    }
+
     fn event(&mut self, event: &SyncEvent) -> Result<()> {
         match event {
             SyncEvent::Sent { path, blake3 } => {

@@ -4,6 +4,8 @@
 //! what differs and puts it in place file by file, never under a final name before it is whole and checked. A run has
 //! threads of its own: nothing here is called by a reactor.
 //!
+//! A run may also give files and directories that the other side did not ask for (`gift`), by the same means.
+//!
 //! An app begins a run with [`Run::initiate`], or answers a channel with the service name [`SERVICE`] by [`Run::respond`],
 //! feeds its [`RunHandle`] and takes its [`SyncEvent`]s.
 

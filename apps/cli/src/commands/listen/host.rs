@@ -284,7 +284,7 @@ impl Host {
         match notice {
             Notice::ChatOpened(line) => self.board.decline_chat(*line),
             Notice::FileOffered(line, _) => self.board.refuse_file(*line, "the receiver does not know you"),
-            Notice::SyncAsked(line) => self.board.refuse_sync(*line, "the receiver does not know you"),
+            // The end of the link says it all.
             _ => {}
         }
     }

@@ -70,6 +70,10 @@ impl Reporter {
 }
 
 impl Watcher for Reporter {
+    fn peer(&self) -> &str {
+        &self.peer
+    }
+
     fn event(&mut self, event: &SyncEvent) -> Result<()> {
         if self.is_json {
             return match json_of(event) {

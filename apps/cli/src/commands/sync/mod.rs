@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use landline::{Config, Event};
+use landline::{CloseReason, Config, Event, Goodbye, Side};
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
@@ -141,6 +141,8 @@ fn options(args: &Sync) -> SyncOptions {
 
 /// Who is told of a run while it goes on.
 pub(crate) trait Watcher {
+    /// Who is on the other side, for people.
+    fn peer(&self) -> &str;
     /// Something happened.
     fn event(&mut self, event: &SyncEvent) -> Result<()>;
     /// It has come so far.
@@ -171,12 +173,27 @@ pub(crate) fn drive(
             recv(node.events) -> event => {
                 let event: Event = event.map_err(|_| stopped())?;
                 board.handle_event(&event);
+                check_link(node, &event, watcher)?;
                 // What else has come is taken at once: looking at the run costs more than a message.
-                node.events.try_iter().for_each(|event| board.handle_event(&event));
+                for event in node.events.try_iter() {
+                    board.handle_event(&event);
+                    check_link(node, &event, watcher)?;
+                }
             }
             recv(signals) -> _ => board.cancel_sync(line),
             default(LOOK) => {}
         }
+    }
+}
+
+/// That the other side does not let us in is more than a lost connection: trying again would not help.
+fn check_link(node: &Node, event: &Event, watcher: &impl Watcher) -> Result<()> {
+    match event {
+        Event::LinkDown {
+            reason: reason @ CloseReason::Goodbye { by: Side::Peer, code: Goodbye::NotAllowed, .. },
+            ..
+        } => Err(Failure::link(watcher.peer(), node.engine.peer_id(), 0, reason)),
+        _ => Ok(()),
     }
 }
 
