@@ -100,9 +100,9 @@ pub(crate) enum Command {
         #[arg(long)]
         accept_new: bool,
     },
-    /// Send files; ends with what the other side confirmed
+    /// Send files and directories; ends with what the other side confirmed
     Send {
-        /// The files
+        /// The files and directories
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// Who gets them
@@ -111,6 +111,9 @@ pub(crate) enum Command {
         /// Trust a name at first contact without asking
         #[arg(long)]
         accept_new: bool,
+        /// Send at most so much a second, as in 10MiB
+        #[arg(long, value_name = "RATE", value_parser = sync::rate)]
+        bwlimit: Option<u64>,
     },
     /// Make a folder equal to another, one way: from here to PEER:SHARE, or back
     Sync(Sync),
@@ -220,7 +223,7 @@ pub(crate) struct Listen {
     /// Whom to let in: anybody, pinned peers, or ask about the others [default: ask on a terminal, else known]
     #[arg(long, value_enum)]
     pub(crate) accept: Option<Accept>,
-    /// What to do when a file of that name is there already
+    /// What to do when something of that name is there already
     #[arg(long, value_enum, default_value = "rename")]
     pub(crate) existing: ExistingArg,
     /// Let known peers sync DIR, as NAME: read it, or with :rw write it too; may be given several times

@@ -42,7 +42,9 @@ fn run(args: &Args) -> Result<()> {
         Command::Peers { json, watch: true } => commands::peers::watch(common, *json),
         Command::Peers { json, watch: false } => commands::peers::run(common, *json),
         Command::Chat { peers, accept_new } => commands::chat::run(common, peers, *accept_new),
-        Command::Send { paths, peer, accept_new } => commands::send::run(common, paths, peer, *accept_new),
+        Command::Send { paths, peer, accept_new, bwlimit } => {
+            commands::send::run(common, paths, peer, *accept_new, *bwlimit)
+        }
         Command::Sync(sync) => commands::sync::run(common, sync),
         Command::VerifyReceipt { file } => commands::sync::verify_receipt(common, file),
         Command::Trust { name, peer_id } => commands::trust::trust(common, name, *peer_id),

@@ -144,6 +144,9 @@ pub const QUOTA_ENTRY_CHARGE: u64 = 512;
 /// Bytes a second that a source sends at least, however few the other side asks for: a message takes a minute then, and a
 /// run does not hold its place for days with a few files.
 pub const RATE_MIN: u64 = 1024;
+/// Files and directories that are given one by one in one run: more than fit a command line of long names. Their names are
+/// remembered until the end.
+pub const GIFT_COUNT_MAX: usize = 10_000;
 /// How long the first message of a run may take to come.
 pub const HELLO_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 

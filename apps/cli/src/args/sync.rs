@@ -80,7 +80,7 @@ impl Sync {
 }
 
 /// Bytes a second, at least one.
-fn rate(text: &str) -> Result<u64, String> {
+pub(super) fn rate(text: &str) -> Result<u64, String> {
     match units::parse_size(text.strip_suffix("/s").unwrap_or(text))? {
         0 => Err("a rate of nothing would never end".to_owned()),
         rate => Ok(rate),

@@ -1,171 +1,208 @@
-//! `landline send`: files, one after the other, each reported as the other side confirmed it.
+//! `landline send`: files and directories, into the save directory of whoever listens; each is confirmed at the end.
 
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, select};
-use landline::{Config, Event, LinkId};
-use landline_services::files::{Code, Confirmed, Failure as FileFailure, Outcome, SourceFault, SourceFile};
-use landline_services::{Line, Notice, Switchboard, printable};
+use landline::Config;
+use landline_services::files::Progress as FileProgress;
+use landline_services::sync::entry::TreePath;
+use landline_services::sync::plan::SkipReason;
+use landline_services::sync::tree::{GivenFault, Root};
+use landline_services::sync::{Parties, Progress, Request, Saved, Summary, SyncCode, SyncEvent, SyncFailure};
+use landline_services::{Switchboard, printable};
 
 use crate::args::Common;
+use crate::commands::sync::{Watcher, drive};
 use crate::failure::{Exit, Failure, Result};
 use crate::home::Home;
-use crate::node::{Node, stopped};
+use crate::node::Node;
 use crate::peer::Target;
-use crate::progress::{ProgressLine, REDRAW};
+use crate::progress::ProgressLine;
 use crate::signals;
 use crate::terminal::Style;
 use crate::units;
 
 /// Sends `paths` to `peer`.
-pub(crate) fn run(common: &Common, paths: &[PathBuf], peer: &str, accept_new: bool) -> Result<()> {
+pub(crate) fn run(
+    common: &Common,
+    paths: &[PathBuf],
+    peer: &str,
+    accept_new: bool,
+    rate_max: Option<u64>,
+) -> Result<()> {
     let signals = signals::watch()?;
     // Wrong paths are told before anybody is bothered.
-    for path in paths {
-        open(path)?;
-    }
+    let root = Root::of_paths(paths).map_err(|(path, fault)| unsendable(&path, fault))?;
     let home = Home::open(common.home.as_deref())?;
-    let identity = home.identity()?;
+    let identity = Arc::new(home.identity()?);
     let target = Target::resolve(peer, common, &home, accept_new)?;
-    let node = Node::start(identity, Config::default())?;
+    let node = Node::start(home.identity()?, Config::default())?;
     let mut board = Switchboard::new(node.engine.clone());
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;
-    let (is_up, is_interrupted, shown) = (true, false, target.shown.as_str());
-    let mut sending = Sending { node: &node, board, link, is_up, is_interrupted, signals: &signals, shown };
-    let mut failed = Vec::new();
-    for path in paths {
-        if !sending.is_up || sending.is_interrupted {
-            failed.push((path, Failure::new(Exit::Failed, format!("{} was not sent", shown_path(path)))));
-        } else if let Err(failure) = sending.send(path) {
-            failed.push((path, failure));
-        }
-    }
-    if sending.is_up {
+    let mut sending = Sending::new(&root, &target.shown);
+    let mut request = Request::gift(Arc::new(root), &identity);
+    request.options.rate_max = rate_max;
+    let line = board
+        .start_sync(link, Parties { identity, peer: target.peer, is_known: true }, request)
+        .map_err(|error| Failure::engine(format_args!("cannot send to {}", target.shown), &error))?;
+    let outcome = drive(&node, &mut board, line, &signals, &mut sending);
+    sending.line.clear();
+    let outcome = outcome?;
+    if node.engine.link_stats(link).is_ok() {
         // All that matters is confirmed or reported by now; what is left is a goodbye.
-        let problems = node.finish(&mut sending.board, &[link], &signals)?;
+        let problems = node.finish(&mut board, &[link], &signals)?;
         problems.iter().for_each(|problem| tracing::debug!("{problem}"));
     }
-    summarize(failed, paths.len())
-}
-
-/// One failure speaks for itself; of several, what was not sent is listed.
-fn summarize(mut failed: Vec<(&PathBuf, Failure)>, count: usize) -> Result<()> {
-    if count == 1 || failed.is_empty() {
-        return failed.pop().map_or(Ok(()), |(_, failure)| Err(failure));
+    match outcome {
+        Ok(summary) => sending.conclude(&summary),
+        Err(failure) => Err(sending.explain(&failure)),
     }
-    let names: Vec<String> = failed.iter().map(|(path, _)| shown_path(path)).collect();
-    let text = format!("{} of {count} files were not sent: {}", failed.len(), names.join(", "));
-    Err(Failure::new(Exit::Failed, text).next("run the command again with those"))
 }
 
-fn shown_path(path: &Path) -> String {
-    printable(&path.display().to_string()).into_owned()
+fn unsendable(path: &Path, fault: GivenFault) -> Failure {
+    let shown = printable(&path.display().to_string()).into_owned();
+    match fault {
+        GivenFault::Io(error) => Failure::io(format_args!("cannot send {shown}"), &error),
+        fault @ GivenFault::Twice => Failure::new(Exit::Usage, format!("cannot send {shown}: {fault}")),
+        fault => Failure::new(Exit::Failed, format!("cannot send {shown}: {fault}")),
+    }
 }
 
-/// A link with files going over it.
+/// What is sent, and what has been heard of it. Names are those that the receiver sees.
 struct Sending<'a> {
-    node: &'a Node,
-    board: Switchboard,
-    link: LinkId,
-    is_up: bool,
-    is_interrupted: bool,
-    signals: &'a Receiver<()>,
     shown: &'a str,
+    names: BTreeSet<TreePath>,
+    line: ProgressLine,
+    hashes: BTreeMap<TreePath, [u8; 32]>,
+    saved: BTreeMap<TreePath, Saved>,
+    refused: BTreeMap<TreePath, SkipReason>,
 }
 
-impl Sending<'_> {
-    /// Sends one file and reports it.
-    fn send(&mut self, path: &Path) -> Result<()> {
-        let source = open(path)?;
-        let started = Instant::now();
-        let line = self
-            .board
-            .send_file(self.link, source)
-            .map_err(|error| Failure::engine(format_args!("cannot send to {}", self.shown), &error))?;
-        let name = printable(&path.file_name().unwrap_or_default().to_string_lossy()).into_owned();
-        let mut progress = ProgressLine::new(&name, started);
-        let outcome = self.drive(line, &mut progress);
-        progress.clear();
-        match outcome? {
-            Ok(confirmed) => report(&name, self.shown, &confirmed, started.elapsed()),
-            Err(failure) => {
-                writeln!(std::io::stderr(), "{name}: not sent: {failure}")?;
-                Err(explain(path, self.shown, &failure))
-            }
-        }
+impl Watcher for Sending<'_> {
+    fn peer(&self) -> &str {
+        self.shown
     }
 
-    /// Sends pieces and takes events until the file is confirmed or has failed.
-    fn drive(&mut self, line: Line, progress: &mut ProgressLine) -> Result<Outcome> {
-        loop {
-            let is_busy = self.board.pump();
-            while let Some(notice) = self.board.poll_notice() {
-                if let Notice::FileSent(sent, outcome) = notice
-                    && sent == line
-                {
-                    return Ok(outcome);
-                }
+    fn event(&mut self, event: &SyncEvent) -> Result<()> {
+        match event {
+            SyncEvent::Sent { path, blake3 } => {
+                self.hashes.insert(path.clone(), *blake3);
             }
-            if let Some(done) = self.board.progress(line) {
-                progress.update(done, Instant::now());
+            SyncEvent::Saved(saved) if self.names.contains(&saved.path) => {
+                self.saved.insert(saved.path.clone(), saved.clone());
             }
-            let patience = if is_busy { Duration::ZERO } else { REDRAW };
-            select! {
-                recv(self.node.events) -> event => {
-                    let event = event.map_err(|_| stopped())?;
-                    self.board.handle_event(&event);
-                    self.is_up &= !matches!(event, Event::LinkDown { link, .. } if link == self.link);
-                }
-                recv(self.signals) -> _ => {
-                    self.is_interrupted = true;
-                    self.board.cancel_file(line, "interrupted");
-                }
-                default(patience) => {}
+            SyncEvent::Skipped { path, reason } if self.names.contains(path) => {
+                self.refused.insert(path.clone(), reason.clone());
             }
+            SyncEvent::Skipped { path, reason } => {
+                self.line.clear();
+                writeln!(io::stderr(), "skipped: {path}: {reason}")?;
+            }
+            _ => {}
         }
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: &Progress, now: Instant) -> Result<()> {
+        let is_all_known = progress.is_listed && progress.planned_count >= progress.listed_count;
+        let size = is_all_known.then_some(progress.wanted_len);
+        self.line.update(FileProgress { done_len: progress.content_len, size }, now);
+        Ok(())
     }
 }
 
-fn open(path: &Path) -> Result<SourceFile> {
-    SourceFile::open(path).map_err(|fault| {
-        let shown = shown_path(path);
-        match fault {
-            SourceFault::Io(error) => Failure::io(format_args!("cannot send {shown}"), &error),
-            fault => Failure::new(Exit::Failed, format!("cannot send {shown}: {fault}")),
+impl<'a> Sending<'a> {
+    fn new(root: &Root, shown: &'a str) -> Self {
+        let names: BTreeSet<TreePath> = root.given_names().collect();
+        let line = ProgressLine::new(&what(&names), Instant::now());
+        Self { shown, names, line, hashes: BTreeMap::new(), saved: BTreeMap::new(), refused: BTreeMap::new() }
+    }
+
+    /// Prints what the receiver has; fails if that is not all.
+    fn conclude(&self, summary: &Summary) -> Result<()> {
+        self.names.iter().filter_map(|name| self.saved.get(name)).try_for_each(|saved| self.report(saved))?;
+        let (sent_len, time) = (summary.totals.sent_len, summary.elapsed);
+        let facts = format!("  {} sent  {}  {}", units::size(sent_len), units::time(time), units::rate(sent_len, time));
+        writeln!(io::stdout(), "{}", Style::stdout().dim(&facts))?;
+        let missing: BTreeSet<TreePath> =
+            self.names.iter().filter(|name| !self.saved.contains_key(*name)).cloned().collect();
+        for name in &missing {
+            match self.refused.get(name) {
+                Some(reason) => writeln!(io::stderr(), "{name}: not sent: {reason}")?,
+                None => writeln!(io::stderr(), "{name}: not sent: it was gone when it was to be read")?,
+            }
         }
-    })
+        if !missing.is_empty() {
+            return Err(self.refusal(&missing));
+        }
+        match summary.totals.skipped_count {
+            0 => Ok(()),
+            1 => Err(Failure::new(Exit::Skipped, "1 entry was not sent; it is named above")),
+            count => Err(Failure::new(Exit::Skipped, format!("{count} entries were not sent; each is named above"))),
+        }
+    }
+
+    fn report(&self, saved: &Saved) -> Result<()> {
+        let style = Style::stdout();
+        let (name, saved_as) = (saved.path.to_string(), printable(&saved.name));
+        let saved_as = if saved_as == name { String::new() } else { format!(" as {saved_as}") };
+        let size = saved.len.map_or("directory".to_owned(), units::size);
+        let mut stdout = io::stdout().lock();
+        writeln!(
+            stdout,
+            "{}  {size}  {} {} has it{saved_as}, complete and on disk",
+            style.bold(&name),
+            style.good("confirmed:"),
+            self.shown,
+        )?;
+        // An empty file is not asked for; of one that was there from an earlier try the hash is not known now.
+        let empty = (saved.len == Some(0)).then(|| *blake3::hash(b"").as_bytes());
+        if let Some(hash) = self.hashes.get(&saved.path).copied().or(empty) {
+            let hash = blake3::Hash::from_bytes(hash).to_hex();
+            writeln!(stdout, "{}", style.dim(&format!("  blake3 {hash}")))?;
+        }
+        Ok(())
+    }
+
+    /// Some of it the receiver has not.
+    fn refusal(&self, missing: &BTreeSet<TreePath>) -> Failure {
+        let failure = Failure::new(Exit::Failed, format!("{} was not sent to {}", what(missing), self.shown));
+        let is_refused = |reason: &SkipReason| matches!(reason, SkipReason::Refused(_));
+        if missing.iter().filter_map(|name| self.refused.get(name)).all(is_refused) {
+            let shown = self.shown;
+            return failure.next(format!(
+                "send it under another name, or {shown} moves what is in the way or listens with --existing rename"
+            ));
+        }
+        failure.next("run the command again with that")
+    }
+
+    /// The run did not come to its end: the receiver has nothing of it under its name.
+    fn explain(&self, failure: &SyncFailure) -> Failure {
+        let shown = self.shown;
+        let text = format!("{} was not sent to {shown}: {failure}", what(&self.names));
+        let explained = Failure::new(Exit::Failed, text);
+        match failure.code {
+            SyncCode::NoSpace => explained.next(format!("{shown} has to make room on the disk of the save directory")),
+            SyncCode::NoSuchShare => explained.next(format!("{shown} has to take files, as `landline listen` does")),
+            SyncCode::Lost | SyncCode::Cancelled | SyncCode::Mismatch => {
+                explained.next("run the same command again: it goes on where this one ended")
+            }
+            SyncCode::Busy => explained.next("run the same command again when that is over; it may take a minute"),
+            _ => explained,
+        }
+    }
 }
 
-fn report(name: &str, shown: &str, confirmed: &Confirmed, time: Duration) -> Result<()> {
-    let style = Style::stdout();
-    let saved_as = printable(&confirmed.name);
-    let saved_as = if saved_as == name { String::new() } else { format!(" as {saved_as}") };
-    let hash = blake3::Hash::from_bytes(confirmed.hash).to_hex();
-    let mut stdout = std::io::stdout().lock();
-    writeln!(
-        stdout,
-        "{}  {}  {} {shown} has it{saved_as}, complete and on disk",
-        style.bold(name),
-        units::size(confirmed.len),
-        style.good("confirmed:"),
-    )?;
-    let facts = format!("  blake3 {hash}  {}  {}", units::time(time), units::rate(confirmed.len, time));
-    Ok(writeln!(stdout, "{}", style.dim(&facts))?)
-}
-
-fn explain(path: &Path, shown: &str, failure: &FileFailure) -> Failure {
-    let explained = Failure::new(Exit::Failed, format!("{} was not sent to {shown}: {failure}", shown_path(path)));
-    match failure.code {
-        Code::NoSpace => explained.next(format!("{shown} has to make room on the disk of the save directory")),
-        Code::Exists => {
-            explained.next(format!("send it under another name, or {shown} listens with --existing rename"))
-        }
-        Code::InTheWay => explained.next(format!("{shown} has to move what is in the way, or send under another name")),
-        Code::SourceChanged | Code::Cancelled | Code::Mismatch => explained.next("run the same command again"),
-        Code::BadName => explained.next("send it under another name"),
-        _ => explained,
+/// What is sent, for people.
+fn what(names: &BTreeSet<TreePath>) -> String {
+    match names.first() {
+        Some(name) if names.len() == 1 => name.to_string(),
+        Some(name) => format!("{name} and {} more", names.len() - 1),
+        None => "nothing".to_owned(),
     }
 }

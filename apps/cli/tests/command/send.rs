@@ -1,17 +1,20 @@
-//! Files from one command to another, whole or not at all.
+//! Files and directories from one command to another, whole or not at all, and gone on with after a cut.
 
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{Directory, Finished, Listener, Running, User, finish, names, reached_as};
+use crate::harness::{DEADLINE, Directory, Finished, Listener, Running, User, finish, names, reached_as};
 
-/// Large enough that a signal sent at its beginning comes long before its end.
-const LARGE_LEN: u64 = 192 << 20;
+/// Large enough that a signal sent at its beginning comes long before its end, at the rate of [`SLOW`].
+const LARGE_LEN: u64 = 64 << 20;
+/// Slow enough for that, whatever the machine.
+const SLOW: [&str; 2] = ["--bwlimit", "40MiB"];
 
 fn write(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(name);
@@ -20,9 +23,44 @@ fn write(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 fn large_file(directory: &Path) -> PathBuf {
-    let path = directory.join("large.bin");
-    File::create(&path).unwrap().set_len(LARGE_LEN).unwrap();
-    path
+    let bytes: Vec<u8> = (0..LARGE_LEN).map(|index| (index / 7 + index / 4099) as u8).collect();
+    write(directory, "large.bin", &bytes)
+}
+
+/// Begins to send, slowly.
+fn begin(user: &User, path: &Path) -> Running {
+    user.start(["send", path.to_str().unwrap(), "bob", "--accept-new"].iter().chain(&SLOW))
+}
+
+/// Waits until more than a mebibyte of a file has come that is not whole yet.
+fn await_part(save_to: &Path) {
+    fn is_begun(directory: &Path) -> bool {
+        let Ok(entries) = fs::read_dir(directory) else { return false };
+        entries.flatten().any(|entry| {
+            let is_part = entry.file_name().to_string_lossy().ends_with(".part");
+            entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_part && metadata.len() > 1 << 20)
+                || is_begun(&entry.path())
+        })
+    }
+    let deadline = Instant::now() + DEADLINE;
+    while !is_begun(save_to) {
+        assert!(Instant::now() < deadline, "nothing arrives");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Nothing is in view, and one hidden directory holds what has come so far.
+fn assert_hidden(save_to: &Path) {
+    let left = names(save_to);
+    assert!(matches!(&left[..], [name] if name.starts_with(".landline-sync-") && name.ends_with(".part")), "{left:?}");
+}
+
+/// How many mebibytes a command says that it sent.
+fn sent_mib(finished: &Finished) -> f64 {
+    let line = finished.succeeds().stdout.lines().find(|line| line.contains(" sent  ")).unwrap();
+    let (number, unit) = line.trim().split_once(' ').unwrap();
+    assert!(unit.starts_with("MiB"), "{line}");
+    number.parse().unwrap()
 }
 
 fn send(user: &User, paths: &[&Path], peer: &str) -> Finished {
@@ -46,8 +84,8 @@ fn files_arrive_whole_and_the_confirmation_is_printed() {
     assert!(!sent.stdout.contains('\u{1b}') && !sent.stderr.contains('\r'), "no colour, no progress: {sent:?}");
     assert_eq!(bob.saved(), ["empty Grüße.txt", "large.bin"]);
     assert!(fs::read(bob.save_to.join("large.bin")).unwrap() == bytes);
-    bob.running.line_with("saved large.bin");
     bob.running.line_with("saved empty Grüße.txt");
+    bob.running.line_with("saved large.bin");
 }
 
 #[test]
@@ -90,7 +128,15 @@ fn what_cannot_be_sent_is_told_before_anybody_is_dialled() {
     let source = TempDir::new().unwrap();
     user.run(["send", "/no/such/file", "bob"]).fails(3, &["/no/such/file"]);
     let path = source.path().to_str().unwrap();
-    user.run(["send", path, "bob"]).fails(1, &[path, "a directory"]);
+    write(source.path(), "a", b"1");
+    write(source.path(), "b", b"1");
+    fs::create_dir_all(source.path().join(".ssh")).unwrap();
+    symlink("b", source.path().join("c")).unwrap();
+    let at = |name: &str| format!("{path}/{name}");
+    user.run(["send", &at(".ssh"), "bob"]).fails(1, &[".ssh", "begins with a dot"]);
+    fs::create_dir(source.path().join("d")).unwrap();
+    write(source.path(), "d/a", b"2");
+    user.run(["send", &at("a"), &at("d/a"), "bob"]).fails(2, &["d/a", "has the same name"]);
     user.run(["send", "/dev/zero", "bob"]).fails(1, &["/dev/zero", "a device"]);
 }
 
@@ -107,44 +153,93 @@ fn one_file_that_is_refused_does_not_keep_the_others_back() {
 }
 
 #[test]
-fn a_receiver_killed_half_way_leaves_no_file_and_a_second_try_succeeds() {
+fn a_directory_arrives_with_all_in_it_and_again_beside_itself() {
+    let directory = Directory::start();
+    let mut bob = Listener::start(&directory);
+    let (alice, source) = (User::new(&directory.url), TempDir::new().unwrap());
+    let photos = source.path().join("photos");
+    fs::create_dir_all(photos.join("2026/none")).unwrap();
+    (0..200).for_each(|number| drop(write(&photos.join("2026"), &number.to_string(), &vec![7; number])));
+    let tool = write(&photos, "tool", b"#!/bin/sh\n");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o4755)).unwrap();
+    let letter = write(source.path(), "letter.txt", b"hello");
+    let sent = send(&alice, &[&photos, &letter], "bob");
+    sent.succeeds();
+    assert!(sent.stdout.contains("photos  directory  confirmed: bob has it, complete and on disk"), "{sent:?}");
+    bob.running.line_with("receiving photos from ");
+    bob.running.line_with("saved photos from ");
+    assert_eq!(bob.saved(), ["letter.txt", "photos"]);
+    assert_eq!(names(&bob.save_to.join("photos/2026")), names(&photos.join("2026")));
+    assert_eq!(fs::read(bob.save_to.join("photos/2026/199")).unwrap(), [7; 199]);
+    let metadata = fs::metadata(bob.save_to.join("photos/tool")).unwrap();
+    assert_eq!((metadata.mode() & 0o7777, metadata.mtime()), (0o600, fs::metadata(&tool).unwrap().mtime()));
+    let again = send(&alice, &[&photos], "bob");
+    assert!(again.succeeds().stdout.contains("bob has it as photos (1)"), "{again:?}");
+    bob.running.line_with("saved photos (1)");
+    assert_eq!(bob.saved(), ["letter.txt", "photos", "photos (1)"]);
+}
+
+#[test]
+fn what_is_in_a_directory_and_cannot_be_sent_is_named_and_the_code_is_its_own() {
+    let directory = Directory::start();
+    let bob = Listener::start(&directory);
+    let source = TempDir::new().unwrap();
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    write(&tree, "file", b"1");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, tree.join("pipe"), kind, mode, 0).unwrap();
+    let sent = send(&User::new(&directory.url), &[&tree], "bob");
+    sent.fails(5, &["skipped: tree/pipe:", "1 entry was not sent"]);
+    assert_eq!(names(&bob.save_to.join("tree")), ["file"]);
+}
+
+#[test]
+fn a_receiver_killed_half_way_shows_nothing_and_a_second_try_goes_on() {
     let directory = Directory::start();
     let (source, save_to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = large_file(source.path());
     let mut bob = Listener::start_as(User::new(&directory.url), save_to.path(), &["--accept", "any"]);
     let alice = User::new(&directory.url);
-    let mut sending = alice.start(["send", path.to_str().unwrap(), "bob", "--accept-new"]);
-    bob.running.line_with("receiving large.bin");
+    let sending = begin(&alice, &path);
+    bob.running.line_with("receiving large.bin (64.0 MiB)");
+    await_part(save_to.path());
     bob.running.signal(Signal::KILL);
     assert_eq!(bob.running.finish().code, None, "killed");
-    sending.line_with("not sent");
-    sending.finish().fails(1, &["run the same command again"]);
-    let left = names(save_to.path());
-    assert!(matches!(&left[..], [name] if name.starts_with(".landline-") && name.ends_with(".part")), "{left:?}");
+    sending.finish().fails(1, &["large.bin was not sent to bob", "run the same command again"]);
+    assert_hidden(save_to.path());
     let bob = Listener::start_as(bob.user, save_to.path(), &["--accept", "any"]);
-    assert!(bob.saved().is_empty(), "the leftover goes when he starts again");
-    send(&alice, &[&path], "bob").succeeds();
+    assert_hidden(save_to.path());
+    let sent = send(&alice, &[&path], "bob");
+    assert!(sent_mib(&sent) < 63.0, "{sent:?}");
     assert_eq!(bob.saved(), ["large.bin"]);
-    assert_eq!(fs::metadata(save_to.path().join("large.bin")).unwrap().len(), LARGE_LEN);
+    assert!(fs::read(save_to.path().join("large.bin")).unwrap() == fs::read(&path).unwrap());
 }
 
 #[test]
-fn a_sender_killed_or_interrupted_half_way_leaves_nothing() {
+fn a_sender_killed_or_interrupted_half_way_shows_nothing_and_goes_on() {
     let directory = Directory::start();
     let source = TempDir::new().unwrap();
-    let path = large_file(source.path());
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    let path = large_file(&tree);
     let mut bob = Listener::start(&directory);
     let alice = User::new(&directory.url);
     for signal in [Signal::KILL, Signal::INT] {
-        let sending = alice.start(["send", path.to_str().unwrap(), "bob", "--accept-new"]);
-        bob.running.line_with("receiving large.bin");
+        let sending = begin(&alice, &tree);
+        bob.running.line_with("receiving tree");
+        await_part(&bob.save_to);
         sending.signal(signal);
         let sent = sending.finish();
         assert_eq!(sent.code, if signal == Signal::INT { Some(1) } else { None }, "{sent:?}");
-        bob.running.line_with("not saved: large.bin");
-        assert!(bob.saved().is_empty());
+        bob.running.line_with("not saved: tree from ");
+        assert_hidden(&bob.save_to);
     }
-    send(&alice, &[&path], "bob").succeeds();
+    let sent = send(&alice, &[&tree], "bob");
+    assert!(sent_mib(&sent) < 63.0, "{sent:?}");
+    assert_eq!(bob.saved(), ["tree"]);
+    assert_eq!(names(&bob.save_to.join("tree")), ["large.bin"]);
+    assert!(fs::read(bob.save_to.join("tree/large.bin")).unwrap() == fs::read(&path).unwrap());
 }
 
 #[test]
@@ -154,9 +249,11 @@ fn a_receiver_that_is_asked_to_end_finishes_what_is_under_way() {
     let path = large_file(source.path());
     let mut bob = Listener::start(&directory);
     let alice = User::new(&directory.url);
-    let sending = alice.start(["send", path.to_str().unwrap(), "bob", "--accept-new"]);
+    let sending = begin(&alice, &path);
     bob.running.line_with("receiving large.bin");
     bob.running.signal(Signal::INT);
+    bob.running.line_with("finishing 1 transfer(s)");
+    send(&alice, &[&write(source.path(), "late", b"late")], &bob.exact).fails(1, &["declined", "stopping"]);
     sending.finish().succeeds();
     let saved = bob.saved();
     bob.running.finish().succeeds();

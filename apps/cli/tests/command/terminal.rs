@@ -149,6 +149,34 @@ fn a_stranger_who_is_not_let_in_learns_it() {
 }
 
 #[test]
+fn what_a_stranger_sends_waits_for_the_answer_to_a_question() {
+    let directory = Directory::start();
+    let bob = User::new(&directory.url);
+    let mut listen = bob.command(["listen", "--name", "bob", "--listen", "127.0.0.1:0"]);
+    listen.current_dir(bob.home());
+    let mut seat = Seat::sit_down(listen);
+    seat.see("announced as bob");
+    let alice = User::new(&directory.url);
+    let path = alice.home().join("letter.txt");
+    std::fs::write(&path, b"hello").unwrap();
+    for (answer, code) in [("n\r", Some(4)), ("y\r", Some(0))] {
+        let sending = alice.start(["send", path.to_str().unwrap(), "bob", "--accept-new"]);
+        seat.see("wants to talk to you");
+        seat.see("type y or n");
+        assert!(!bob.home().join("letter.txt").exists());
+        seat.write(answer);
+        let sent = sending.finish();
+        assert_eq!(sent.code, code, "{sent:?}");
+        assert!(code == Some(0) || sent.stderr.contains("they must let you in first"), "{sent:?}");
+    }
+    seat.see("receiving letter.txt (5 B)");
+    seat.see("saved letter.txt (5 B)");
+    assert_eq!(std::fs::read(bob.home().join("letter.txt")).unwrap(), b"hello");
+    seat.write("\x04");
+    assert_eq!(seat.stand_up(), Some(0));
+}
+
+#[test]
 fn first_contact_answered_with_no_is_refused() {
     let directory = Directory::start();
     let _bob = Listener::start(&directory);
@@ -167,10 +195,11 @@ fn sending_on_a_terminal_shows_progress_and_wipes_it() {
     let _bob = Listener::start(&directory);
     let alice = User::new(&directory.url);
     let path = alice.home().join("large.bin");
-    File::create(&path).unwrap().set_len(192 << 20).unwrap();
-    let mut seat = Seat::sit_down(alice.command(["send", path.to_str().unwrap(), "bob", "--accept-new"]));
+    std::fs::write(&path, vec![7; 24 << 20]).unwrap();
+    let args = ["send", path.to_str().unwrap(), "bob", "--accept-new", "--bwlimit", "20MiB"];
+    let mut seat = Seat::sit_down(alice.command(args));
     seat.see("large.bin");
-    seat.see("% of 192.0 MiB");
+    seat.see("% of 24.0 MiB");
     seat.see("left");
     seat.see("\r\u{1b}[K");
     seat.see("confirmed:");

@@ -18,6 +18,7 @@ pub mod wire;
 pub use failure::{Code, Failure};
 pub use name::{NameFault, check_name};
 pub use receiver::{Received, Receiver, Saved};
+pub(crate) use save::kind_in_words;
 pub use save::{Existing, SaveDirectory};
 pub use sender::{Confirmed, Outcome, Sender};
 pub use source::{SourceChanged, SourceFault, SourceFile};

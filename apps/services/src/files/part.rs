@@ -8,13 +8,12 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::failure::{Code, Failure};
-use super::name::numbered;
 use super::save::{Existing, PART_PREFIX, PART_SUFFIX, SaveDirectory, Target};
-use crate::limits::{PART_NAME_COUNT_MAX, RENAME_COUNT_MAX};
+use crate::limits::PART_NAME_COUNT_MAX;
 
 /// An unfinished file. `placed` turns true once it has its final name; until then dropping removes it.
 pub(crate) struct Part {
@@ -52,7 +51,11 @@ impl Part {
             self.set_modified(modified_ns);
         }
         rustix::fs::fsync(&self.file).map_err(|error| Failure::storage("syncing the file", error))?;
-        let placed_as = self.rename(name, existing)?;
+        // Somebody may have put a symlink there since the offer was checked.
+        if let Target::InTheWay(what) = self.directory.look(name)? {
+            return Err(Failure::new(Code::InTheWay, what));
+        }
+        let placed_as = self.directory.take_in(self.directory.fd(), self.name.as_bytes(), name, existing)?;
         self.placed = true;
         rustix::fs::fsync(self.directory.fd()).map_err(|error| Failure::storage("syncing the directory", error))?;
         Ok(placed_as)
@@ -61,60 +64,6 @@ impl Part {
     #[cfg(test)]
     pub(crate) fn name_for_tests(&self) -> String {
         self.name.clone()
-    }
-
-    fn rename(&self, name: &str, existing: Existing) -> Result<String, Failure> {
-        match existing {
-            Existing::Overwrite => self.replace(name),
-            Existing::Refuse => match self.rename_to_free(name)? {
-                true => Ok(name.to_owned()),
-                false => Err(self.directory.taken(name)),
-            },
-            Existing::Rename => self.rename_numbered(name),
-        }
-    }
-
-    fn rename_numbered(&self, name: &str) -> Result<String, Failure> {
-        if self.rename_to_free(name)? {
-            return Ok(name.to_owned());
-        }
-        // Somebody may have put a symlink there since the offer was checked.
-        if let Target::InTheWay(what) = self.directory.look(name)? {
-            return Err(Failure::new(Code::InTheWay, what));
-        }
-        for number in 1..=RENAME_COUNT_MAX {
-            let name = numbered(name, number);
-            if self.rename_to_free(&name)? {
-                return Ok(name);
-            }
-        }
-        Err(Failure::new(Code::Exists, "and so are the numbered names beside it"))
-    }
-
-    /// Replaces a file of that name, or takes a free name. The entry is replaced, so a link is never followed.
-    fn replace(&self, name: &str) -> Result<String, Failure> {
-        if let Target::InTheWay(what) = self.directory.look(name)? {
-            return Err(Failure::new(Code::InTheWay, what));
-        }
-        let fd = self.directory.fd();
-        rustix::fs::renameat(fd, &*self.name, fd, name).map_err(|error| Failure::storage("renaming", error))?;
-        Ok(name.to_owned())
-    }
-
-    /// Takes `name` if nothing at all has it; false if something has.
-    fn rename_to_free(&self, name: &str) -> Result<bool, Failure> {
-        let fd = self.directory.fd();
-        let renamed = match rustix::fs::renameat_with(fd, &*self.name, fd, name, RenameFlags::NOREPLACE) {
-            // File systems without NOREPLACE have hard links, which never replace either.
-            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::linkat(fd, &*self.name, fd, name, AtFlags::empty())
-                .and_then(|()| rustix::fs::unlinkat(fd, &*self.name, AtFlags::empty())),
-            result => result,
-        };
-        match renamed {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            Err(error) => Err(Failure::storage("renaming", error)),
-        }
     }
 
     /// A file that arrives without its time is still whole, so this may fail in silence.

@@ -12,6 +12,9 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::failure::{Code, Failure};
+use super::name::numbered;
+use crate::limits::RENAME_COUNT_MAX;
+use crate::rename::rename_to_free;
 
 /// How the names of temporary files begin.
 pub(crate) const PART_PREFIX: &str = ".landline-";
@@ -101,6 +104,71 @@ impl SaveDirectory {
             Ok(Target::InTheWay(what)) => Failure::new(Code::InTheWay, what),
             _ => Failure::new(Code::Exists, format!("{name} is there already")),
         }
+    }
+
+    /// Looks whether something may get this name, as far as that can be known before it comes.
+    pub(crate) fn check_free(&self, name: &str, is_directory: bool, existing: Existing) -> Result<(), Failure> {
+        if existing == Existing::Rename {
+            return Ok(());
+        }
+        match self.look(name)? {
+            Target::Free => Ok(()),
+            Target::File if existing == Existing::Overwrite && !is_directory => Ok(()),
+            Target::File | Target::InTheWay(_) => Err(self.taken(name)),
+        }
+    }
+
+    /// Gives what is in the directory `from` under `from_name` its name in here, as `existing` says; a directory never
+    /// replaces anything. Gives the name that it got.
+    pub(crate) fn take_in(
+        &self,
+        from: BorrowedFd<'_>,
+        from_name: &[u8],
+        name: &str,
+        existing: Existing,
+    ) -> Result<String, Failure> {
+        if self.is_moved(from, from_name, name)? {
+            return Ok(name.to_owned());
+        }
+        match existing {
+            Existing::Refuse => Err(self.taken(name)),
+            Existing::Overwrite => self.replace(from, from_name, name),
+            Existing::Rename => {
+                for number in 1..=RENAME_COUNT_MAX {
+                    let name = numbered(name, number);
+                    if self.is_moved(from, from_name, &name)? {
+                        return Ok(name);
+                    }
+                }
+                Err(Failure::new(Code::Exists, "and so are the numbered names beside it"))
+            }
+        }
+    }
+
+    /// Replaces a file by a file. The entry is replaced, so a link is never followed.
+    fn replace(&self, from: BorrowedFd<'_>, from_name: &[u8], name: &str) -> Result<String, Failure> {
+        if let Target::InTheWay(what) = self.look(name)? {
+            return Err(Failure::new(Code::InTheWay, what));
+        }
+        match rustix::fs::renameat(from, from_name, &self.fd, name) {
+            Ok(()) => Ok(name.to_owned()),
+            Err(Errno::NOTDIR) => Err(Failure::new(Code::InTheWay, "a file is there")),
+            Err(error) => Err(Failure::storage("renaming", error)),
+        }
+    }
+
+    /// Whether `name` was free, and has what was `from_name` now.
+    fn is_moved(&self, from: BorrowedFd<'_>, from_name: &[u8], name: &str) -> Result<bool, Failure> {
+        match rename_to_free(from, from_name, &self.fd, name.as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(Failure::storage("renaming", error)),
+        }
+    }
+
+    /// Has all names in it on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.fd)?)
     }
 
     /// Removes temporary files that nobody holds a lock on; gives how many.

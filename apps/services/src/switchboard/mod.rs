@@ -55,7 +55,8 @@ pub enum Notice {
     FileFailed(Line, String, Failure),
     /// A file that we sent is confirmed or has failed.
     FileSent(Line, Outcome),
-    /// The peer asks for a folder to be brought into step: [`Switchboard::answer_sync`] or [`Switchboard::refuse_sync`].
+    /// The peer asks for a folder to be brought into step, or gives something: [`Switchboard::answer_sync`] or
+    /// [`Switchboard::refuse_sync`].
     SyncAsked(Line),
     /// Something has happened in a run.
     Sync(Line, SyncEvent),
@@ -108,7 +109,7 @@ impl Switchboard {
         self.taking = Some((directory, existing));
     }
 
-    /// Takes syncs that peers ask for from now on: each comes as [`Notice::SyncAsked`].
+    /// Takes syncs that peers ask for, and gifts, from now on: each comes as [`Notice::SyncAsked`].
     pub fn take_syncs(&mut self) {
         self.syncs = true;
     }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use landline::{Error, LinkId};
 
 use super::line::{OpenLine, Service};
-use super::{Line, Notice, RESET_NO_SUCH_SERVICE, Switchboard};
+use super::{Line, Notice, Switchboard};
 use crate::limits::SYNC_HELD_COUNT_MAX;
-use crate::sync::{Parties, Progress, Request, Run, Shares, SyncEvent};
+use crate::sync::{Parties, Progress, Request, Run, Shares, SyncEvent, refusal};
 
 impl Switchboard {
     /// Starts a run with a share of the peer. Its events come as [`Notice::Sync`], at any time: look for them now and then.
@@ -46,10 +46,14 @@ impl Switchboard {
         Ok(())
     }
 
-    /// Does not answer it.
-    pub fn refuse_sync(&mut self, line: Line) {
-        if let Some(open) = self.lines.remove(&line) {
-            open.reset(RESET_NO_SUCH_SERVICE);
+    /// Does not answer it; `text` is told to the other side.
+    pub fn refuse_sync(&mut self, line: Line, text: &str) {
+        let Some(open) = self.lines.get_mut(&line) else { return };
+        if let Service::Syncing(syncing @ Syncing::Asked(_)) = &mut open.service {
+            *syncing = Syncing::Over;
+            open.waiting.push_back(refusal(text));
+            open.finished = true;
+            self.flush(line);
         }
     }
 

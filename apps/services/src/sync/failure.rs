@@ -44,6 +44,8 @@ pub enum SyncCode {
     Cancelled,
     /// The link or channel ended before the run did.
     Lost,
+    /// The person or the settings said no.
+    Declined,
     /// A code of a later version.
     Other(u16),
 }
@@ -65,6 +67,7 @@ const CODES: CodeTable<SyncCode> = CodeTable(&[
     (14, SyncCode::MaxDelete, "too much of the target would be deleted, so nothing was"),
     (15, SyncCode::Cancelled, "cancelled"),
     (16, SyncCode::Lost, "the connection ended before the run did; run it again to go on"),
+    (17, SyncCode::Declined, "declined"),
 ]);
 
 impl SyncCode {

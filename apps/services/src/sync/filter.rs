@@ -35,6 +35,8 @@ pub struct Filter {
     rules: Option<Gitignore>,
     /// One for each directory on the way to the current one that has rules, outermost first.
     levels: Vec<Level>,
+    /// Files of rules are files like others.
+    is_whole: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +80,22 @@ impl Filter {
             let literal = if rule.pattern.starts_with(['!', '#']) { "\\" } else { "" };
             format!("{}{literal}{}", if rule.include { "!" } else { "" }, rule.pattern)
         });
-        Ok(Self { rules: compile(lines)?, levels: Vec::new() })
+        Ok(Self { rules: compile(lines)?, ..Self::default() })
+    }
+
+    /// A filter that leaves out nothing, whatever files of rules there are.
+    pub fn whole() -> Self {
+        Self { is_whole: true, ..Self::default() }
+    }
+
+    /// A filter without rules of a command line, which reads files of rules if this one does.
+    pub fn without_rules(&self) -> Self {
+        Self { is_whole: self.is_whole, ..Self::default() }
+    }
+
+    /// Whether the rules in files count.
+    pub fn reads_files(&self) -> bool {
+        !self.is_whole
     }
 
     /// Adds the rules in the file of `directory`, until [`Filter::leave`]. Directories are entered from the outside in.

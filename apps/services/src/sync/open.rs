@@ -13,6 +13,7 @@ use landline::{Identity, PeerId};
 use super::entry::TreePath;
 use super::failure::{SyncCode, SyncFailure};
 use super::filter::{Filter, Rule};
+use super::gift::{Gifts, Incoming};
 use super::journal::Journal;
 use super::queue::lock;
 use super::receipt::Receipt;
@@ -37,9 +38,9 @@ pub struct Parties {
 pub struct Request {
     /// Which side it is.
     pub role: Role,
-    /// The share of the other side.
+    /// The share of the other side; none of a gift ([`Request::gift`]).
     pub share: String,
-    /// The directory in it.
+    /// The directory in it; the label of a gift.
     pub path: TreePath,
     /// The tree of this side.
     pub local: Arc<Root>,
@@ -80,10 +81,11 @@ pub struct Share {
     pub written: AtomicU64,
 }
 
-/// What a node shares. At most [`RUNS_PER_PEER_MAX`] runs of each peer are answered at a time.
+/// What a node shares, and whether it takes gifts. At most [`RUNS_PER_PEER_MAX`] runs of each peer are answered at a time.
 #[derive(Debug, Default)]
 pub struct Shares {
     shares: Vec<Arc<Share>>,
+    gifts: Option<Arc<Gifts>>,
     active: Mutex<BTreeMap<PeerId, usize>>,
 }
 
@@ -107,7 +109,16 @@ pub(crate) struct Terms {
     pub(crate) journal: Journal,
     /// Whose quota counts.
     pub(crate) share: Option<Arc<Share>>,
+    /// What is being given to this side.
+    pub(crate) incoming: Option<Incoming>,
     _slot: Option<Slot>,
+}
+
+/// What a responder works in.
+struct Opened {
+    root: Arc<Root>,
+    share: Option<Arc<Share>>,
+    incoming: Option<Incoming>,
 }
 
 /// One of the runs that a peer may have at a time.
@@ -144,7 +155,12 @@ impl Share {
 impl Shares {
     /// Shares these; the first of a name counts.
     pub fn new(shares: impl IntoIterator<Item = Share>) -> Arc<Self> {
-        Arc::new(Self { shares: shares.into_iter().map(Arc::new).collect(), active: Mutex::default() })
+        Self::with_gifts(shares, None)
+    }
+
+    /// Shares these, and takes gifts from everybody whose runs are answered.
+    pub fn with_gifts(shares: impl IntoIterator<Item = Share>, gifts: Option<Arc<Gifts>>) -> Arc<Self> {
+        Arc::new(Self { shares: shares.into_iter().map(Arc::new).collect(), gifts, active: Mutex::default() })
     }
 
     /// What is shared.
@@ -160,6 +176,19 @@ impl Shares {
         }
         *count += 1;
         Ok(Slot { shares: self.clone(), peer })
+    }
+
+    /// Opens what is asked for.
+    fn open(&self, parties: &Parties, hello: &Hello) -> Result<Opened, SyncFailure> {
+        if hello.is_gift() {
+            let gifts = self.gifts.as_ref().ok_or_else(|| SyncFailure::new(SyncCode::NoSuchShare, "no gifts here"))?;
+            let incoming = gifts.take(&parties.peer, &hello.path)?;
+            return Ok(Opened { root: incoming.root().clone(), share: None, incoming: Some(incoming) });
+        }
+        let share = self.find(parties, hello)?;
+        let root = open_root(&share, hello)
+            .map_err(|error| SyncFailure::new(SyncCode::NoSuchPath, format!("{}: {error}", hello.path)))?;
+        Ok(Opened { root: Arc::new(root), share: Some(share), incoming: None })
     }
 
     /// The share that is asked for, if it may be used so. Who may not use it hears what they would hear if there were none.
@@ -197,6 +226,11 @@ impl Terms {
         if self.is_source() { (here, there) } else { (there, here) }
     }
 
+    /// Whether the source gives the target something that it did not ask for.
+    pub(crate) fn is_gift(&self) -> bool {
+        self.hello.is_gift()
+    }
+
     /// Whether files keep their set-ID bits and capabilities here: who pulls chose the source, but a pusher would plant
     /// programs that act with the rights of whoever shares.
     pub(crate) fn keeps_privileges(&self) -> bool {
@@ -215,6 +249,11 @@ impl Terms {
     pub(crate) fn charge(&self, len: u64) -> Result<(), SyncFailure> {
         self.share.as_ref().map_or(Ok(()), |share| share.charge(len))
     }
+
+    /// Looks whether the disk has room for so much more of a gift.
+    pub(crate) fn check_room(&self, len: u64) -> Result<(), SyncFailure> {
+        self.incoming.as_ref().map_or(Ok(()), |incoming| incoming.check_room(len))
+    }
 }
 
 /// The first messages of a run.
@@ -227,13 +266,13 @@ pub(crate) fn agree(shared: &Shared, parties: Parties, begin: Begin, events: &Ev
 
 fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSender) -> Result<Terms, Trouble> {
     let Request { role, share, path, local, journal, options } = request;
-    let filter = filter(&options.rules)?;
     let SyncOptions { flags, max_delete_percent, rate_max, rules } = options;
     let max_delete_percent = max_delete_percent.min(100);
     let hello = Hello { role, flags, max_delete_percent, rate_max, share, path, rules };
-    if hello.share.is_empty() || hello.share.len() > SHARE_NAME_MAX {
+    if hello.share.len() > SHARE_NAME_MAX {
         return Err(SyncFailure::new(SyncCode::NoSuchShare, format!("names have 1 to {SHARE_NAME_MAX} bytes")).into());
     }
+    let filter = filter(&hello)?;
     let message = hello.encode().ok_or_else(|| SyncFailure::new(SyncCode::BadFilter, "too many rules"))?;
     shared.outlet.send(message)?;
     // Answers may take as long as a person needs to allow them; the link says when nobody is there any more.
@@ -254,6 +293,7 @@ fn initiate(shared: &Shared, parties: Parties, request: Request, events: EventSe
         events,
         journal,
         share: None,
+        incoming: None,
         _slot: None,
     })
 }
@@ -271,10 +311,8 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
         Message::Unsupported => return Err(SyncFailure::new(SyncCode::Unsupported, "another version, or flags").into()),
         _ => return Err(SyncFailure::protocol("the first message asked for nothing").into()),
     };
-    let share = shares.find(&parties, &hello)?;
-    let filter = filter(&hello.rules)?;
-    let root = open_root(&share, &hello)
-        .map_err(|error| SyncFailure::new(SyncCode::NoSuchPath, format!("{}: {error}", hello.path)))?;
+    let filter = filter(&hello)?;
+    let Opened { root, share, incoming } = shares.open(&parties, &hello)?;
     let mut run = [0; 16];
     getrandom::fill(&mut run).map_err(|error| SyncFailure::new(SyncCode::Storage, error.to_string()))?;
     shared.outlet.send(wire::encode_ready(&run))?;
@@ -284,11 +322,12 @@ fn respond(shared: &Shared, parties: Parties, shares: &Arc<Shares>, events: Even
         is_initiator: false,
         identity: parties.identity,
         peer: parties.peer,
-        root: Arc::new(root),
+        root,
         filter,
         events,
         journal: Journal::none(),
-        share: Some(share),
+        share,
+        incoming,
         _slot: Some(slot),
     })
 }
@@ -311,8 +350,12 @@ fn open_root(share: &Share, hello: &Hello) -> io::Result<Root> {
     }
 }
 
-fn filter(rules: &[Rule]) -> Result<Filter, SyncFailure> {
-    Filter::new(rules).map_err(|fault| SyncFailure::new(SyncCode::BadFilter, fault.to_string()))
+/// A gift is whole: what is left out of folders that are kept in step was not left out by whoever gives them.
+fn filter(hello: &Hello) -> Result<Filter, SyncFailure> {
+    if hello.is_gift() {
+        return Ok(Filter::whole());
+    }
+    Filter::new(&hello.rules).map_err(|fault| SyncFailure::new(SyncCode::BadFilter, fault.to_string()))
 }
 
 #[cfg(test)]

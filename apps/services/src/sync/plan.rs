@@ -444,9 +444,10 @@ fn same_time(one: &Metadata, other: &Metadata) -> bool {
 
 /// Why an entry of the source is not copied, if it is one that is not.
 fn not_copied(offered: &Offered) -> Option<SkipReason> {
-    match offered.entry.kind {
-        Kind::Special => Some(SkipReason::Special),
-        Kind::Unreadable => Some(SkipReason::SourceUnreadable(offered.reason.clone().unwrap_or_default())),
-        _ => None,
+    match (&offered.entry.kind, &offered.reason) {
+        (Kind::Special, _) => Some(SkipReason::Special),
+        (Kind::Unreadable, reason) => Some(SkipReason::SourceUnreadable(reason.clone().unwrap_or_default())),
+        (_, Some(reason)) => Some(SkipReason::Refused(reason.clone())),
+        (_, None) => None,
     }
 }

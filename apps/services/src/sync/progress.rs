@@ -9,7 +9,7 @@ use super::entry::TreePath;
 use super::failure::SyncFailure;
 use super::plan::SkipReason;
 use super::receipt::Receipt;
-use super::wire::reports::{Change, Report};
+use super::wire::reports::{Change, Report, Saved};
 use super::wire::{Role, Totals};
 
 /// Counters of a run, written by its threads; [`Counters::read`] gives them as they are at the moment.
@@ -78,7 +78,7 @@ pub enum SyncEvent {
     },
     /// A change at the target, made or, in a dry run, foreseen; only where asked for, at the side that started the run.
     Changed(Change),
-    /// An entry that was not brought into step; at the side that started the run.
+    /// An entry that was not brought into step; at the side that started the run, and of what is given at both.
     Skipped {
         /// Where.
         path: TreePath,
@@ -88,6 +88,22 @@ pub enum SyncEvent {
     /// Something that a person may want to know and that does not change what the run comes to; at the side that started
     /// the run.
     Note(String),
+    /// Something that is given is about to come; at the side that receives it.
+    Offered {
+        /// What it is called.
+        path: TreePath,
+        /// Bytes of a file; `None` of a directory.
+        len: Option<u64>,
+    },
+    /// A file that is given by itself is whole at the other side; at the side that gives it.
+    Sent {
+        /// What it is called.
+        path: TreePath,
+        /// BLAKE3 of its content.
+        blake3: [u8; 32],
+    },
+    /// Something that is given has its place; at both sides.
+    Saved(Saved),
     /// All is done and both sides agree on it.
     Done(Box<Summary>),
     /// The run ended before that.
@@ -113,6 +129,7 @@ impl From<Report> for SyncEvent {
         match report {
             Report::Skipped { path, reason } => Self::Skipped { path, reason },
             Report::Changed(change) => Self::Changed(change),
+            Report::Saved(saved) => Self::Saved(saved),
         }
     }
 }

@@ -168,6 +168,11 @@ impl Shared {
         self.close_queues();
     }
 
+    /// Why the run ended before its end, if it did for a reason.
+    pub(crate) fn failure(&self) -> Option<SyncFailure> {
+        lock(&self.failure).clone()
+    }
+
     /// Whether there is no point in going on.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
         if self.is_stopped.load(Ordering::Acquire) { Err(Stopped) } else { Ok(()) }
@@ -308,11 +313,11 @@ fn lead(shared: &Shared, parties: Parties, begin: Begin, events: &EventSender) {
         }
         Err(Trouble::Failed(failure)) => {
             shared.fail(failure.clone());
-            lock(&shared.failure).clone().unwrap_or(failure)
+            shared.failure().unwrap_or(failure)
         }
         Err(Trouble::Stopped) => {
             shared.close_queues();
-            lock(&shared.failure).clone().unwrap_or_else(|| SyncFailure::new(SyncCode::Lost, ""))
+            shared.failure().unwrap_or_else(|| SyncFailure::new(SyncCode::Lost, ""))
         }
     };
     let last = (!failure.is_from_peer && failure.code != SyncCode::Lost).then(|| wire::encode_fail(&failure));

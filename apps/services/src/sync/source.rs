@@ -17,11 +17,11 @@ use bytes::Bytes;
 
 use super::failure::{SyncCode, SyncFailure};
 use super::open::Terms;
-use super::progress::{Summary, add};
+use super::progress::{Summary, SyncEvent, add};
 use super::queue::Queue;
 use super::receipt::{LaneDigest, digest};
 use super::run::{Shared, Trouble};
-use super::wire::reports::next_report;
+use super::wire::reports::{Report, next_report};
 use super::wire::{self, Fields, KIND_HEARD, Message, Outcome, WantFrom, next_settled, next_want};
 use crate::limits::LANE_COUNT;
 use ledger::Ledger;
@@ -146,9 +146,13 @@ impl Control<'_> {
         while let Some((index, outcome)) = next_settled(&mut outcomes)? {
             let content = self.ledger.settle(index, lane, outcome)?;
             self.digests[lane].add(index, outcome.to_byte(), content.as_ref().map(|whole| (whole.len, whole.hash)));
+            let given = self.ledger.take_given(index);
             if let Some(whole) = content {
                 self.stored_len += whole.len;
                 self.terms.journal.remember(&whole.path, whole.stamp);
+                if let Some(path) = given {
+                    self.terms.events.send(self.shared, SyncEvent::Sent { path, blake3: whole.hash })?;
+                }
             }
             add(&self.shared.counters.settled_count, 1);
         }
@@ -157,6 +161,9 @@ impl Control<'_> {
 
     fn take_reports(&mut self, mut reports: Fields<'_>, len: usize) -> Result<(), Trouble> {
         while let Some(report) = next_report(&mut reports)? {
+            if matches!(report, Report::Saved(_)) && !self.terms.is_gift() {
+                return Err(SyncFailure::protocol("what was not given was saved").into());
+            }
             if self.terms.is_initiator {
                 self.terms.events.send(self.shared, report.into())?;
             }

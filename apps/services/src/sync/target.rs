@@ -1,12 +1,14 @@
 //! The target of a run: merges what the source lists with its own tree, asks for what differs, and puts it in place.
 //!
 //! Three threads: this one plans and does all but content ([`act`]); two write, one for each lane ([`lane`]). What can only
-//! be done when nothing moves any more is kept in [`late`]. The other side hears by [`reports`].
+//! be done when nothing moves any more is kept in [`late`]. The other side hears by [`reports`]. What is given to this side
+//! is held to more rules, and comes into view at the end ([`receive`]).
 
 mod act;
 mod lane;
 mod late;
 mod open_file;
+mod receive;
 mod reports;
 
 use std::collections::VecDeque;
@@ -63,7 +65,7 @@ struct Listed {
 /// Runs the target's side.
 pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
     let reports = Reports::new(shared, terms);
-    thread::scope(|scope| {
+    let result = thread::scope(|scope| {
         let reports = &reports;
         let start = |lane: usize| {
             let work = move || shared.note(Lane::new(lane, shared, terms, reports).serve());
@@ -76,7 +78,14 @@ pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
             .and_then(|lanes| conduct(shared, terms, reports, lanes));
         shared.end(&result);
         result
-    })
+    });
+    if let Some(incoming) = &terms.incoming
+        && shared.failure().is_some_and(|failure| failure.code == SyncCode::NoSpace)
+    {
+        // A disk that is full of what cannot be seen is worse than sending it again.
+        incoming.discard();
+    }
+    result
 }
 
 type LaneThreads<'scope> = [ScopedJoinHandle<'scope, Option<LaneOutcome>>; LANE_COUNT];
@@ -117,15 +126,18 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
         *digest = outcome.digest;
         totals = totals.plus(&outcome.totals);
     }
+    drop(presents);
+    let parts = walk.take_parts();
+    receive::clear(terms, &parts);
     totals = totals.plus(&actor.finish(deletions, &planner, listed.copied_count == 0)?);
+    receive::place_all(terms, reports)?;
     totals.entry_count = listed.entry_count;
     totals.skipped_count = reports.skipped_count();
     reports.flush()?;
     let ours = digest(&listed.hasher.finalize(), listed.entry_count, &digests);
     let receipt = agree(shared, terms, totals, ours)?;
-    drop(presents);
     if !flags.dry_run {
-        tidy(terms, &mut walk);
+        tidy(terms, parts);
     }
     Ok(Summary { totals, receipt, elapsed: Duration::ZERO, progress: shared.counters.read() })
 }
@@ -183,8 +195,9 @@ fn take_list_message(
     listed.hasher.update(body);
     let mut actions = Vec::new();
     let mut entries = Entries::new(body, listed.entry_count);
-    while let Some(offered) = entries.next_entry()? {
+    while let Some(mut offered) = entries.next_entry()? {
         check_offer(&offered, actor)?;
+        receive::admit(&mut offered, actor.terms(), actor.reports())?;
         listed.entry_count += 1;
         let is_copied = !matches!(offered.entry.kind, Kind::Special | Kind::Unreadable);
         listed.copied_count += u64::from(is_copied && !offered.is_excluded && !offered.entry.path.is_root());
@@ -260,9 +273,12 @@ fn keep_known<T>(
 }
 
 /// Clears away what earlier runs left. What cannot be cleared away now is there for the next run.
-fn tidy(terms: &Terms, walk: &mut Walk) {
+fn tidy(terms: &Terms, parts: Vec<TreePath>) {
+    if let Some(incoming) = &terms.incoming {
+        return incoming.sweep();
+    }
     let mut cache = DirectoryCache::new(terms.root.clone());
-    sweep(&mut cache, walk.take_parts(), SystemTime::now());
+    sweep(&mut cache, parts, SystemTime::now());
     if let Err(error) = Trash::prune(&terms.root, SystemTime::now(), TRASH_AGE_MAX, TRASH_PRUNE_COUNT_MAX) {
         tracing::warn!(%error, "old deletions could not be cleared away");
     }

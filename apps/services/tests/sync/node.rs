@@ -24,6 +24,11 @@ pub(crate) struct Ended {
     pub changes: Vec<Change>,
     pub skipped: Vec<(String, SkipReason)>,
     pub notes: Vec<String>,
+    /// What of a gift was announced, and what has which name.
+    pub offered: Vec<String>,
+    pub saved: Vec<(String, String)>,
+    /// Hashes of files that were given by themselves.
+    pub sent: Vec<(String, [u8; 32])>,
     pub last: SyncEvent,
 }
 
@@ -71,13 +76,17 @@ impl Ended {
     /// Takes a run's events to its end.
     pub(crate) fn of(events: &Receiver<SyncEvent>) -> Ended {
         let (mut changes, mut skipped, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut offered, mut saved, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             match events.recv_timeout(DEADLINE).expect("the run goes on") {
                 SyncEvent::Changed(change) => changes.push(change),
                 SyncEvent::Skipped { path, reason } => skipped.push((path.to_string(), reason)),
                 SyncEvent::Note(text) => notes.push(text),
                 SyncEvent::Started { .. } => {}
-                last => return Ended { changes, skipped, notes, last },
+                SyncEvent::Offered { path, .. } => offered.push(path.to_string()),
+                SyncEvent::Saved(of) => saved.push((of.path.to_string(), of.name)),
+                SyncEvent::Sent { path, blake3 } => sent.push((path.to_string(), blake3)),
+                last => return Ended { changes, skipped, notes, offered, saved, sent, last },
             }
         }
     }
@@ -99,8 +108,12 @@ impl Ended {
 
 impl Nodes {
     pub(crate) fn new(shares: Vec<Share>) -> Nodes {
+        Nodes::with(Shares::new(shares))
+    }
+
+    pub(crate) fn with(shares: Arc<Shares>) -> Nodes {
         let here = Node::start(1, Shares::new([]), None);
-        let there = Node::start(2, Shares::new(shares), None);
+        let there = Node::start(2, shares, None);
         Nodes::join(here, there)
     }
 
@@ -126,6 +139,17 @@ impl Nodes {
             journal: self.journal.clone(),
             options,
         };
+        self.start(request)
+    }
+
+    /// Begins to give these.
+    pub(crate) fn give(&self, paths: &[PathBuf], rate_max: Option<u64>) -> Run {
+        let mut request = Request::gift(Arc::new(Root::of_paths(paths).unwrap()), &self.here.identity);
+        request.options.rate_max = rate_max;
+        self.start(request)
+    }
+
+    fn start(&self, request: Request) -> Run {
         let parties =
             Parties { identity: self.here.identity.clone(), peer: self.there.engine.peer_id(), is_known: true };
         let mut runs = self.here.runs.lock().unwrap();

@@ -14,6 +14,7 @@ use landline_services::sync::{Parties, Role, Shares, SyncEvent};
 use landline_services::{Line, Notice, Switchboard, printable};
 
 use super::announce::Announcing;
+use super::gifts::Coming;
 use super::guests::{Admission, Guest, Guests};
 use super::sharing;
 use crate::args::Accept;
@@ -44,6 +45,7 @@ pub(super) struct Host {
     answer_to: Option<Line>,
     is_stopping: bool,
     sharing: Option<(Arc<Identity>, Arc<Shares>)>,
+    coming: Coming,
 }
 
 impl Host {
@@ -62,6 +64,7 @@ impl Host {
             answer_to: None,
             is_stopping: false,
             sharing: None,
+            coming: Coming::default(),
         }
     }
 
@@ -69,7 +72,7 @@ impl Host {
         self.board.take_files(directory, existing);
     }
 
-    /// Answers peers that ask for a sync, with these.
+    /// Answers peers that ask for a sync or send something, with these.
     pub(super) fn share(&mut self, identity: Arc<Identity>, shares: Arc<Shares>) {
         self.board.take_syncs();
         self.sharing = Some((identity, shares));
@@ -239,19 +242,25 @@ impl Host {
 
     fn answer_sync(&mut self, line: Line) {
         let peer = self.guests.get(line.link).map(|guest| guest.peer);
-        let (Some(peer), Some((identity, shares)), false) = (peer, &self.sharing, self.is_stopping) else {
-            return self.board.refuse_sync(line);
+        if self.is_stopping {
+            return self.board.refuse_sync(line, "the receiver is stopping");
+        }
+        let (Some(peer), Some((identity, shares))) = (peer, &self.sharing) else {
+            return self.board.refuse_sync(line, "nothing is shared or taken here");
         };
         let is_known = self.known.name_of(peer).is_some();
         let parties = Parties { identity: identity.clone(), peer, is_known };
         if let Err(error) = self.board.answer_sync(line, parties, shares.clone()) {
             tracing::warn!(link = ?line.link, %error, "a sync was not answered");
-            self.board.refuse_sync(line);
+            self.board.refuse_sync(line, "it could not be answered");
         }
     }
 
     fn show_sync(&mut self, line: Line, event: &SyncEvent) -> Result<()> {
         let shown = self.guests.shown(line.link, &self.known);
+        if let Some(notes) = self.coming.tell(line, event, &shown) {
+            return notes.iter().try_for_each(|note| Ok(self.screen.note(note)?));
+        }
         let note = match event {
             SyncEvent::Started { role, share, path, is_dry_run, .. } => {
                 let verb = if *role == Role::Push { "writes" } else { "reads" };
@@ -265,7 +274,7 @@ impl Host {
                 format!("sync with {shown} done: {files} file(s), {size}, {} deleted, {time}", totals.deleted_count)
             }
             SyncEvent::Failed(failure) => format!("sync with {shown} ended: {failure}"),
-            SyncEvent::Changed(_) | SyncEvent::Skipped { .. } | SyncEvent::Note(_) => return Ok(()),
+            _ => return Ok(()),
         };
         Ok(self.screen.note(&note)?)
     }
@@ -275,7 +284,7 @@ impl Host {
         match notice {
             Notice::ChatOpened(line) => self.board.decline_chat(*line),
             Notice::FileOffered(line, _) => self.board.refuse_file(*line, "the receiver does not know you"),
-            Notice::SyncAsked(line) => self.board.refuse_sync(*line),
+            // The end of the link says it all.
             _ => {}
         }
     }

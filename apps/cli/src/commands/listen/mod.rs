@@ -1,6 +1,7 @@
 //! `landline listen`: be reachable, show chat and answer it, take files, share folders.
 
 mod announce;
+mod gifts;
 mod guests;
 mod host;
 pub(crate) mod sharing;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use landline::{Config, Error};
 use landline_directory::{Addresses, interface_ips};
 use landline_services::files::SaveDirectory;
-use landline_services::sync::for_folders;
+use landline_services::sync::{Gifts, Shares, for_folders};
 
 use crate::args::{Accept, Common, Listen};
 use crate::commands::directory::busy;
@@ -37,7 +38,8 @@ pub(crate) fn run(common: &Common, args: &Listen) -> Result<()> {
     let saving = format!("cannot save files to {}", args.save_to.display());
     let directory = SaveDirectory::open(&args.save_to)
         .map_err(|error| Failure::io(saving, &error).next("make that directory, or name another with --save-to DIR"))?;
-    let shares = sharing::shares(args, &known)?;
+    let gifts = Gifts::new(directory.clone(), args.existing.into());
+    let shares = Shares::with_gifts(sharing::shares(args, &known)?, Some(gifts));
     let client = peer::client(common)?;
     let allowed_peers = (accept == Accept::Known).then(|| known.ids());
     let node = Node::start(identity, for_folders(Config { allowed_peers, ..Config::default() }))?;

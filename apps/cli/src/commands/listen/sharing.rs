@@ -69,7 +69,7 @@ impl QuotaArg {
 }
 
 /// The shares that the command line asks for.
-pub(super) fn shares(args: &Listen, known: &KnownPeers) -> Result<Arc<Shares>> {
+pub(super) fn shares(args: &Listen, known: &KnownPeers) -> Result<Vec<Share>> {
     let mut shares: Vec<Share> = Vec::new();
     for arg in &args.shares {
         if shares.iter().any(|share| share.name == arg.name) {
@@ -90,7 +90,7 @@ pub(super) fn shares(args: &Listen, known: &KnownPeers) -> Result<Arc<Shares>> {
     for arg in &args.quotas {
         find(&mut shares, &arg.name, "--quota")?.quota = Some(arg.len);
     }
-    Ok(Shares::new(shares))
+    Ok(shares)
 }
 
 /// What is shared, for the greeting.

@@ -7,7 +7,7 @@ use landline_services::printable;
 use landline_services::sync::{ChangeKind, Progress, Summary, SyncEvent, SyncFailure};
 use serde_json::{Value, json};
 
-use super::table;
+use super::{Watcher, table};
 use crate::args::Sync;
 use crate::failure::Result;
 use crate::progress::REDRAW;
@@ -45,8 +45,36 @@ impl Reporter {
         }
     }
 
-    /// Something happened that a person or program wants to know.
-    pub(super) fn event(&mut self, event: &SyncEvent) -> Result<()> {
+    /// Wipes the progress.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+        }
+    }
+
+    pub(super) fn done(&mut self, summary: &Summary) -> Result<()> {
+        self.clear();
+        if self.is_json {
+            return print(&table::summary_json(summary).to_string());
+        }
+        table::print_summary(summary, &self.peer, self.is_dry_run)
+    }
+
+    pub(super) fn failed(&mut self, failure: &SyncFailure) -> Result<()> {
+        self.clear();
+        if !self.is_json {
+            return Ok(());
+        }
+        print(&json!({ "event": "failed", "code": failure.code.to_u16(), "text": failure.to_string() }).to_string())
+    }
+}
+
+impl Watcher for Reporter {
+    fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    fn event(&mut self, event: &SyncEvent) -> Result<()> {
         if self.is_json {
             return match json_of(event) {
                 Some(value) => print(&value.to_string()),
@@ -76,8 +104,7 @@ impl Reporter {
         }
     }
 
-    /// How far it has come.
-    pub(super) fn progress(&mut self, progress: &Progress, now: Instant) -> Result<()> {
+    fn progress(&mut self, progress: &Progress, now: Instant) -> Result<()> {
         if now < self.next {
             return Ok(());
         }
@@ -95,29 +122,6 @@ impl Reporter {
         }
         self.last = *progress;
         Ok(())
-    }
-
-    /// Wipes the progress.
-    pub(super) fn clear(&mut self) {
-        if std::mem::take(&mut self.drawn) {
-            let _ = write!(io::stderr(), "\r\u{1b}[K");
-        }
-    }
-
-    pub(super) fn done(&mut self, summary: &Summary) -> Result<()> {
-        self.clear();
-        if self.is_json {
-            return print(&table::summary_json(summary).to_string());
-        }
-        table::print_summary(summary, &self.peer, self.is_dry_run)
-    }
-
-    pub(super) fn failed(&mut self, failure: &SyncFailure) -> Result<()> {
-        self.clear();
-        if !self.is_json {
-            return Ok(());
-        }
-        print(&json!({ "event": "failed", "code": failure.code.to_u16(), "text": failure.to_string() }).to_string())
     }
 }
 
@@ -177,7 +181,7 @@ fn json_of(event: &SyncEvent) -> Option<Value> {
             "event": "skipped", "path": path.to_string(), "path_hex": hex(path.as_bytes()), "reason": reason.to_string(),
         }),
         SyncEvent::Note(text) => json!({ "event": "note", "text": text }),
-        SyncEvent::Done(_) | SyncEvent::Failed(_) => return None,
+        _ => return None,
     })
 }
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use landline::{Config, Event, PeerId};
+use landline::{CloseReason, Config, Event, Goodbye, PeerId, Side};
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::tree::Root;
 use landline_services::sync::{
-    Parties, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions, for_folders,
-    journal_name,
+    Parties, Progress, Receipt, Request, Role, Summary, SyncCode, SyncEvent, SyncFailure, SyncFlags, SyncOptions,
+    for_folders, journal_name,
 };
 use landline_services::{Line, Notice, Switchboard};
 
@@ -151,36 +151,61 @@ fn options(args: &Sync) -> SyncOptions {
     SyncOptions { flags, max_delete_percent: args.max_delete, rate_max: args.bwlimit, rules: args.rules.clone() }
 }
 
+/// Who is told of a run while it goes on.
+pub(crate) trait Watcher {
+    /// Who is on the other side, for people.
+    fn peer(&self) -> &str;
+    /// Something happened.
+    fn event(&mut self, event: &SyncEvent) -> Result<()>;
+    /// It has come so far.
+    fn progress(&mut self, progress: &Progress, now: Instant) -> Result<()>;
+}
+
 /// Takes events until the run is over.
-fn drive(
+pub(crate) fn drive(
     node: &Node,
     board: &mut Switchboard,
     line: Line,
     signals: &Receiver<()>,
-    reporter: &mut Reporter,
+    watcher: &mut impl Watcher,
 ) -> Result<std::result::Result<Box<Summary>, SyncFailure>> {
     loop {
         while let Some(notice) = board.poll_notice() {
             match notice {
                 Notice::Sync(on, SyncEvent::Done(summary)) if on == line => return Ok(Ok(summary)),
                 Notice::Sync(on, SyncEvent::Failed(failure)) if on == line => return Ok(Err(failure)),
-                Notice::Sync(_, event) => reporter.event(&event)?,
+                Notice::Sync(_, event) => watcher.event(&event)?,
                 _ => {}
             }
         }
         if let Some(progress) = board.sync_progress(line) {
-            reporter.progress(&progress, Instant::now())?;
+            watcher.progress(&progress, Instant::now())?;
         }
         select! {
             recv(node.events) -> event => {
                 let event: Event = event.map_err(|_| stopped())?;
                 board.handle_event(&event);
+                check_link(node, &event, watcher)?;
                 // What else has come is taken at once: looking at the run costs more than a message.
-                node.events.try_iter().for_each(|event| board.handle_event(&event));
+                for event in node.events.try_iter() {
+                    board.handle_event(&event);
+                    check_link(node, &event, watcher)?;
+                }
             }
             recv(signals) -> _ => board.cancel_sync(line),
             default(LOOK) => {}
         }
+    }
+}
+
+/// That the other side does not let us in is more than a lost connection: trying again would not help.
+fn check_link(node: &Node, event: &Event, watcher: &impl Watcher) -> Result<()> {
+    match event {
+        Event::LinkDown {
+            reason: reason @ CloseReason::Goodbye { by: Side::Peer, code: Goodbye::NotAllowed, .. },
+            ..
+        } => Err(Failure::link(watcher.peer(), node.engine.peer_id(), 0, reason)),
+        _ => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Offered {
     pub is_doubtful: bool,
     /// Left out by the source's filter: not copied, and what the target has there is not touched.
     pub is_excluded: bool,
-    /// Why it is unreadable, for people.
+    /// Why it is unreadable; of what can be read, why the target does not take it. For people.
     pub reason: Option<String>,
 }
 

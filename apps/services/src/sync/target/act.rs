@@ -66,6 +66,10 @@ impl<'a> Actor<'a> {
         self.shared
     }
 
+    pub(super) fn terms(&self) -> &'a Terms {
+        self.terms
+    }
+
     pub(super) fn reports(&self) -> &'a Reports<'a> {
         self.reports
     }
@@ -290,7 +294,10 @@ impl<'a> Actor<'a> {
             (false, _) => self.trash.put(path),
             (true, false) => tree::remove_file(&mut self.cache, path),
             // What the planner let go holds nothing excluded.
-            (true, true) => tree::remove_tree(&mut self.cache, &self.terms.root, path),
+            (true, true) => {
+                let filter = self.terms.filter.without_rules();
+                tree::remove_tree(&mut self.cache, &self.terms.root, path, filter)
+            }
         });
         self.cache.forget(path);
         discarded

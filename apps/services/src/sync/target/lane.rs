@@ -143,6 +143,7 @@ impl<'a> Lane<'a> {
         if result.is_err() {
             // The next run goes on with what is worth it.
             self.current.take().into_iter().for_each(OpenFile::leave);
+            self.group.leave();
             self.asked.drain().filter_map(|(_, (_, prefix))| prefix?.base.into_part()).for_each(Part::keep);
         }
         result.map(|()| LaneOutcome { digest: self.digest, totals: self.totals })

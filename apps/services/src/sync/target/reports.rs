@@ -1,18 +1,20 @@
 //! Reports to the side that started the run: events here, or messages to the other side.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 
-use crate::limits::REPORT_MESSAGE_LEN;
+use crate::limits::{GIFT_COUNT_MAX, REPORT_MESSAGE_LEN};
 use crate::sync::entry::TreePath;
 use crate::sync::open::Terms;
 use crate::sync::plan::SkipReason;
+use crate::sync::progress::SyncEvent;
 use crate::sync::queue::{Stopped, lock};
 use crate::sync::run::Shared;
 use crate::sync::tree::Warnings;
-use crate::sync::wire::reports::{Change, ChangeKind, Report, put_report};
+use crate::sync::wire::reports::{Change, ChangeKind, Report, Saved, put_report};
 use crate::sync::wire::{self, KIND_REPORT};
 
 /// Shared by the threads of the target.
@@ -23,19 +25,48 @@ pub(super) struct Reports<'a> {
     message: Mutex<BytesMut>,
     skipped_count: AtomicU64,
     is_root: bool,
+    /// What of a gift is offered and not skipped: by the paths of what is given by itself.
+    coming: Mutex<BTreeSet<TreePath>>,
 }
 
 impl<'a> Reports<'a> {
     pub(super) fn new(shared: &'a Shared, terms: &'a Terms) -> Self {
         let is_root = rustix::process::geteuid().is_root();
         let message = Mutex::new(wire::begin(KIND_REPORT, 0));
-        Self { shared, terms, message, skipped_count: AtomicU64::new(0), is_root }
+        let coming = Mutex::default();
+        Self { shared, terms, message, skipped_count: AtomicU64::new(0), is_root, coming }
     }
 
     /// An entry was not brought into step.
     pub(super) fn skip(&self, path: &TreePath, reason: SkipReason) -> Result<(), Stopped> {
         self.skipped_count.fetch_add(1, Ordering::Relaxed);
+        // One with other attributes is there all the same.
+        if !matches!(reason, SkipReason::Attributes(_)) && lock(&self.coming).remove(path) {
+            self.tell_here(SyncEvent::Skipped { path: path.clone(), reason: reason.clone() })?;
+        }
         self.report(Report::Skipped { path: path.clone(), reason })
+    }
+
+    /// Something that is given by itself is about to come; false if there are too many.
+    pub(super) fn offer(&self, path: &TreePath, len: Option<u64>) -> Result<bool, Stopped> {
+        let is_one_too_many = {
+            let mut coming = lock(&self.coming);
+            coming.insert(path.clone());
+            coming.len() > GIFT_COUNT_MAX
+        };
+        self.tell_here(SyncEvent::Offered { path: path.clone(), len })?;
+        Ok(!is_one_too_many)
+    }
+
+    /// What was offered and not skipped, in order.
+    pub(super) fn offered(&self) -> BTreeSet<TreePath> {
+        lock(&self.coming).clone()
+    }
+
+    /// Something that was given by itself has its place.
+    pub(super) fn saved(&self, saved: Saved) -> Result<(), Stopped> {
+        self.tell_here(SyncEvent::Saved(saved.clone()))?;
+        self.report(Report::Saved(saved))
     }
 
     /// An entry was made, but perhaps not with all its attributes.
@@ -69,6 +100,10 @@ impl<'a> Reports<'a> {
         };
         self.shared.reports.enter(wire::charge(message.len()))?;
         self.shared.outlet.send(message.freeze())
+    }
+
+    fn tell_here(&self, event: SyncEvent) -> Result<(), Stopped> {
+        self.terms.events.send(self.shared, event)
     }
 
     fn report(&self, report: Report) -> Result<(), Stopped> {

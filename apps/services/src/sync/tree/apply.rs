@@ -151,18 +151,18 @@ pub fn remove_directory(cache: &mut DirectoryCache, path: &TreePath) -> io::Resu
     Ok(())
 }
 
-/// Removes the directory at `path` with all in it, for good, unfinished files of earlier runs too. What its own rules leave
-/// out is not removed, and neither is it then.
+/// Removes the directory at `path` with all in it, for good, unfinished files of earlier runs too. What `filter`, whose
+/// paths begin in it, leaves out is not removed, and neither is it then.
 ///
 /// # Errors
 /// Of the system; some of it may be gone then.
-pub fn remove_tree(cache: &mut DirectoryCache, root: &Root, path: &TreePath) -> io::Result<()> {
+pub fn remove_tree(cache: &mut DirectoryCache, root: &Root, path: &TreePath, filter: Filter) -> io::Result<()> {
     let inside = |below: &TreePath| {
         let whole = [path.as_bytes(), b"/", below.as_bytes()].concat();
         TreePath::new(&whole).map_err(io::Error::other)
     };
     let mut directories = vec![path.clone()];
-    let mut walk = Walk::new(Arc::new(root.open_below(path)?), Filter::default());
+    let mut walk = Walk::new(Arc::new(root.open_below(path)?), filter);
     for walked in walk.by_ref() {
         if walked.path.is_root() || walked.is_excluded {
             continue;

@@ -8,9 +8,11 @@
 
 mod apply;
 mod attributes;
+mod given;
 mod names;
 mod part;
 mod root;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod trash;
@@ -21,8 +23,10 @@ pub use apply::{
     set_metadata, stamp,
 };
 pub use attributes::Warnings;
+pub use given::{Given, GivenFault, check_given_name};
 pub use names::{DirectoryCache, TRASH_DIRECTORY, is_reserved};
 pub use part::{Part, PartKey, sweep};
 pub use root::{Directory, Root};
+pub use stage::Stage;
 pub use trash::{Pruned, Trash, run_name};
 pub use walk::Walk;

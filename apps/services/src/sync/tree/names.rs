@@ -74,6 +74,9 @@ impl DirectoryCache {
     /// # Errors
     /// Of the system; what is no regular file is one.
     pub fn open_file(&mut self, path: &TreePath) -> io::Result<File> {
+        if let Some(given) = self.root.given_at(path) {
+            return open_file_in(&given.parent, &given.real_name);
+        }
         let (parent, name) = self.parent(path)?;
         open_file_in(&parent, name)
     }
@@ -165,6 +168,16 @@ impl Names {
         let bytes = &names.bytes;
         names.places.sort_unstable_by(|a, b| a.name(bytes).cmp(b.name(bytes)));
         Ok(names)
+    }
+
+    /// These, which are in order, few, and names.
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut names = Self::default();
+        for name in all {
+            // What cannot be kept is no name.
+            let _ = names.push(name, FileHint::Unknown);
+        }
+        names
     }
 
     fn push(&mut self, name: &[u8], hint: FileHint) -> Result<(), Errno> {

@@ -235,7 +235,7 @@ fn clear_away(parent: &Directory, name: &[u8]) -> io::Result<()> {
 }
 
 /// Whether the lock could be had. Without locks (some network file systems) it counts as had.
-fn lock(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(super) fn lock(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     match rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) | Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),

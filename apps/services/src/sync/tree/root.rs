@@ -1,23 +1,33 @@
 //! The one door to a tree: a descriptor of its root, and descriptors of directories beneath.
 //!
-//! Everything else in here starts from these. A path of the process is used once, in [`Root::open`], for the directory
-//! that the user or the settings named; a link there is followed, because it is theirs.
+//! Everything else in here starts from these. A path of the process is used once, in [`Root::open`] or
+//! [`Root::of_paths`], for what the user or the settings named; a link there is followed, because it is theirs.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::given::{Given, GivenFault, given};
 use crate::limits::OPEN_TRY_COUNT_MAX;
 use crate::sync::entry::TreePath;
 
 /// The root of a tree: nothing above or outside of it can be reached through it. Shared by `Arc`.
 #[derive(Debug)]
 pub struct Root {
-    fd: OwnedFd,
+    base: Base,
+}
+
+/// What a root is on this machine.
+#[derive(Debug)]
+enum Base {
+    /// A directory.
+    Directory(OwnedFd),
+    /// No directory at all: what was given one by one is in it, by rising names. It is only read.
+    Given(Vec<Given>),
 }
 
 /// A directory beneath a root, held open. Clones share the descriptor.
@@ -30,7 +40,16 @@ impl Root {
     /// # Errors
     /// Of the system; what is no directory is one.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { fd: rustix::fs::open(path, DIRECTORY, Mode::empty())? })
+        Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?.into())
+    }
+
+    /// A root that holds the files and directories at `paths`, each under the last component of its path, and can only be
+    /// read. Links at `paths` themselves are followed.
+    ///
+    /// # Errors
+    /// The first path that cannot be in it, and why.
+    pub fn of_paths(paths: &[PathBuf]) -> Result<Self, (PathBuf, GivenFault)> {
+        Ok(Self { base: Base::Given(given(paths)?) })
     }
 
     /// The directory at `path` beneath as a root of its own.
@@ -38,7 +57,7 @@ impl Root {
     /// # Errors
     /// Of the system; a symbolic link on the way is one.
     pub fn open_below(&self, path: &TreePath) -> io::Result<Self> {
-        Ok(Self { fd: open_beneath(self.fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())? })
+        Ok(open_beneath(self.fd()?, path_bytes(path), DIRECTORY, Mode::empty())?.into())
     }
 
     /// As [`Root::open_below`], but makes the directory and those above it where they are absent, as `mkdir -p` does.
@@ -46,14 +65,14 @@ impl Root {
     /// # Errors
     /// Of the system; a symbolic link on the way is one.
     pub fn create_below(&self, path: &TreePath) -> io::Result<Self> {
-        let mut fd = open_beneath(self.fd.as_fd(), b".", DIRECTORY, Mode::empty())?;
+        let mut fd = open_beneath(self.fd()?, b".", DIRECTORY, Mode::empty())?;
         for name in path.components() {
             match rustix::fs::mkdirat(&fd, name, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => fd = open_beneath(fd.as_fd(), name, DIRECTORY, Mode::empty())?,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Self { fd })
+        Ok(fd.into())
     }
 
     /// Opens the directory at `path`; the root itself for the empty one.
@@ -61,13 +80,47 @@ impl Root {
     /// # Errors
     /// Of the system; a symbolic link on the way is one.
     pub fn directory(&self, path: &TreePath) -> io::Result<Directory> {
-        Ok(Directory::new(open_beneath(self.fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())?))
+        let opened = match &self.base {
+            Base::Directory(fd) => open_beneath(fd.as_fd(), path_bytes(path), DIRECTORY, Mode::empty())?,
+            Base::Given(all) => {
+                let (parent, real_path) = Given::resolve(all, path).ok_or(Errno::NOENT)?;
+                open_beneath(parent, &real_path, DIRECTORY, Mode::empty())?
+            }
+        };
+        Ok(Directory::new(opened))
+    }
+
+    /// What was given, if that is what this root is of.
+    pub(super) fn given(&self) -> Option<&[Given]> {
+        match &self.base {
+            Base::Directory(_) => None,
+            Base::Given(all) => Some(all),
+        }
+    }
+
+    /// BLAKE3 over the paths that were given, links resolved, in the order of their names; of nothing for a directory.
+    pub(crate) fn given_digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for given in self.given().unwrap_or_default() {
+            given.digest(&mut hasher);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// The names of what was given, in order; none of a directory.
+    pub fn given_names(&self) -> impl Iterator<Item = TreePath> {
+        self.given().unwrap_or_default().iter().filter_map(|given| TreePath::new(&given.name).ok())
+    }
+
+    /// What was given under the name that is all of `path`.
+    pub(super) fn given_at(&self, path: &TreePath) -> Option<&Given> {
+        Given::find(self.given()?, path.as_bytes())
     }
 
     /// Whether files keep their inodes for as long as they are there. Where they do not, a file that nobody touched looks like
     /// another after the next mount.
     pub(crate) fn has_lasting_inodes(&self) -> bool {
-        rustix::fs::fstatfs(&self.fd).is_ok_and(|file_system| !MAKESHIFT_INODES.contains(&(file_system.f_type as u32)))
+        self.fd().and_then(rustix::fs::fstatfs).is_ok_and(|file_system| !MAKESHIFT_INODES.contains(&(file_system.f_type as u32)))
     }
 
     /// Waits until all that was written to the file system of the root is on its disk.
@@ -75,7 +128,21 @@ impl Root {
     /// # Errors
     /// Of the system: something that was written is lost.
     pub fn sync_file_system(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.fd)?)
+        Ok(rustix::fs::syncfs(self.fd()?)?)
+    }
+
+    fn fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        match &self.base {
+            Base::Directory(fd) => Ok(fd.as_fd()),
+            Base::Given(_) => Err(Errno::INVAL),
+        }
+    }
+}
+
+impl From<OwnedFd> for Root {
+    /// The directory that is open as `fd`.
+    fn from(fd: OwnedFd) -> Self {
+        Self { base: Base::Directory(fd) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::apply::open_own;
@@ -16,6 +16,7 @@ use super::names::{DirectoryCache, Names, TRASH_DIRECTORY};
 use super::part::PartKey;
 use super::root::{Directory, Root};
 use crate::limits::{FILE_NAME_MAX, TRASH_NAME_COUNT_MAX};
+use crate::rename::rename_to_free;
 use crate::sync::entry::TreePath;
 
 /// The trash of one run. Nothing is made before something is put into it.
@@ -214,19 +215,6 @@ fn open_or_make(parent: &Directory, name: &[u8]) -> io::Result<Directory> {
     match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => parent.directory(name),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Moves `from` to a name that nothing has.
-fn rename_to_free(parent: &Directory, from: &[u8], to_parent: &Directory, to: &[u8]) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(parent, from, to_parent, to, RenameFlags::NOREPLACE) {
-        // Some file systems have no NOREPLACE. The trash of a run has one writer, so that looking first is enough.
-        Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::statat(to_parent, to, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Err(Errno::EXIST),
-            Err(Errno::NOENT) => rustix::fs::renameat(parent, from, to_parent, to),
-            Err(error) => Err(error),
-        },
-        result => result,
     }
 }
 

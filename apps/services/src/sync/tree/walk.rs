@@ -72,6 +72,11 @@ impl Walk {
 
     fn enter_root(&mut self) -> Walked {
         let path = TreePath::root();
+        if let Some(given) = self.root.given() {
+            let names = Names::of(given.iter().map(|given| &*given.name));
+            self.frames.push(Frame { path, directory: None, names, next_index: 0, has_xattrs: false });
+            return Walked::of_given();
+        }
         let opened = self.root.directory(&path);
         match opened.map_err(Trouble::from).and_then(|root| self.enter(path.clone(), root)) {
             Ok(walked) => walked,
@@ -91,7 +96,11 @@ impl Walk {
             }
             return None;
         }
-        let result = match open_again(&mut frame.directory, &self.root, &frame.path) {
+        let parent = match self.root.given_at(&path) {
+            Some(given) => Ok(given.parent.clone()),
+            None => open_again(&mut frame.directory, &self.root, &frame.path),
+        };
+        let result = match parent {
             Ok(parent) => self.examine(&parent, path.clone(), index, hint),
             Err(error) => Err(error.into()),
         };
@@ -111,7 +120,7 @@ impl Walk {
             return self.descend(parent, path, index);
         }
         let Some(frame) = self.frames.last() else { return Err(Trouble::Gone) };
-        let (name, _) = frame.names.name(index);
+        let name = real_name(&self.root, &path, frame, index);
         let stat = look_at(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let file_type = FileType::from_raw_mode(stat.stx_mode.into());
         let is_excluded = self.filter.is_excluded(&path, file_type.is_dir());
@@ -137,7 +146,7 @@ impl Walk {
     /// Opens the directory at `index` of the last frame and enters it.
     fn descend(&mut self, parent: &Directory, path: TreePath, index: usize) -> Result<Walked, Trouble> {
         let Some(frame) = self.frames.last() else { return Err(Trouble::Gone) };
-        let (name, _) = frame.names.name(index);
+        let name = real_name(&self.root, &path, frame, index);
         let fd = parent.open(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         self.enter(path, Directory::new(fd))
     }
@@ -150,7 +159,7 @@ impl Walk {
         }
         let stat = look_at(&directory, b"", AtFlags::EMPTY_PATH)?;
         let xattrs = self.reader.xattrs.of_descriptor(directory.as_fd())?;
-        if names.contains(IGNORE_FILE) {
+        if self.filter.reads_files() && names.contains(IGNORE_FILE) {
             self.enter_filter(&path, &directory)?;
         }
         let has_xattrs = xattrs.is_some();
@@ -221,6 +230,13 @@ impl Walked {
         Self { path, kind, metadata, identity: Some(identity), is_excluded, reason, memory }
     }
 
+    /// The root of what was given one by one, which is on no disk.
+    fn of_given() -> Self {
+        let metadata = Metadata { mode: 0o700, ..Metadata::default() };
+        let (path, kind) = (TreePath::root(), Kind::Directory);
+        Self { path, kind, metadata, identity: None, is_excluded: false, reason: None, memory: Memory::None }
+    }
+
     fn unreadable(path: TreePath, reason: String) -> Self {
         let metadata = Metadata::default();
         let (kind, memory) = (Kind::Unreadable, Memory::None);
@@ -251,6 +267,11 @@ fn open_again(directory: &mut Option<Directory>, root: &Root, path: &TreePath) -
         *directory = Some(root.directory(path)?);
     }
     directory.clone().ok_or_else(|| Errno::BADF.into())
+}
+
+/// What the entry at `index` of a frame is called in the directory that it is in.
+fn real_name<'a>(root: &'a Root, path: &TreePath, frame: &'a Frame, index: usize) -> &'a [u8] {
+    root.given_at(path).map_or_else(|| frame.names.name(index).0, |given| &given.real_name)
 }
 
 fn look_at(directory: &Directory, name: &[u8], flags: AtFlags) -> Result<Statx, Errno> {

@@ -33,6 +33,11 @@ pub struct SyncFlags {
     pub itemize: bool,
 }
 
+/// The flags of a gift: what an earlier, cut run of it left and this one does not list goes. Others have no meaning for it,
+/// but for *durable*.
+pub(crate) const GIFT_FLAGS: SyncFlags =
+    SyncFlags { delete: true, dry_run: false, checksum: false, durable: true, no_trash: true, itemize: false };
+
 /// | bytes | field |
 /// |---|---|
 /// | 2 | version |
@@ -40,7 +45,7 @@ pub struct SyncFlags {
 /// | 2 | flags |
 /// | 1 | most of the target that may be deleted, in percent: 0 to 100 |
 /// | 8 | most bytes a second, 0: no limit |
-/// | 2 + n | name of the share: 1 to 64 bytes of UTF-8 |
+/// | 2 + n | name of the share: 1 to 64 bytes of UTF-8; empty: a gift |
 /// | 2 + n | path within it |
 /// | 2 | count of rules of the filter; for each: |
 /// | 1 + 2 + n | 1 include, 0 exclude; pattern |
@@ -54,9 +59,9 @@ pub struct Hello {
     pub max_delete_percent: u8,
     /// Most bytes a second.
     pub rate_max: Option<u64>,
-    /// The share.
+    /// The share; none of a gift.
     pub share: String,
-    /// The directory in it.
+    /// The directory in it; of a gift what the source calls it, the same when it is sent again.
     pub path: TreePath,
     /// What is left out, on both sides.
     pub rules: Vec<Rule>,
@@ -85,9 +90,22 @@ impl SyncFlags {
 }
 
 impl Hello {
+    /// Whether it offers a gift: what is listed goes to the other's save directory, beside what is there.
+    pub(crate) fn is_gift(&self) -> bool {
+        self.share.is_empty()
+    }
+
+    /// Whether it is one that may be: a gift is pushed, has a label, and no say in anything else.
+    fn is_in_order(&self) -> bool {
+        let flags = SyncFlags { durable: self.flags.durable, ..GIFT_FLAGS };
+        let is_label = self.path.components().count() == 1;
+        let is_plain = self.flags == flags && self.rules.is_empty() && self.max_delete_percent == 100;
+        !self.is_gift() || (self.role == Role::Push && is_label && is_plain)
+    }
+
     /// Encodes it; `None` if its rules do not fit one message, or no share can have this name.
     pub(crate) fn encode(&self) -> Option<Bytes> {
-        if self.share.is_empty() || self.share.len() > SHARE_NAME_MAX {
+        if !self.is_in_order() || self.share.len() > SHARE_NAME_MAX {
             return None;
         }
         let mut message = begin(KIND_HELLO, 1024);
@@ -126,7 +144,7 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Option<Hello>, Malformed
     let share = fields.text(SHARE_NAME_MAX)?.to_owned();
     let path = TreePath::new(fields.counted(TREE_PATH_MAX)?).map_err(|_| Malformed)?;
     let rule_count = usize::from(fields.u16()?);
-    if max_delete_percent > 100 || share.is_empty() || rule_count > FILTER_RULE_COUNT_MAX {
+    if max_delete_percent > 100 || rule_count > FILTER_RULE_COUNT_MAX {
         return Err(Malformed);
     }
     let mut rules = Vec::new();
@@ -139,5 +157,7 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Option<Hello>, Malformed
         rules.push(Rule { include, pattern: fields.text(FILTER_RULE_LEN_MAX)?.to_owned() });
     }
     let rate_max = (rate > 0).then_some(rate);
-    Ok(flags.map(|flags| Hello { role, flags, max_delete_percent, rate_max, share, path, rules }))
+    let Some(flags) = flags else { return Ok(None) };
+    let hello = Hello { role, flags, max_delete_percent, rate_max, share, path, rules };
+    if hello.is_in_order() { Ok(Some(hello)) } else { Err(Malformed) }
 }

@@ -6,11 +6,12 @@
 //! | 2 + n | path |
 //! | 0 skipped: 1, 2 + n | why, as in [`SkipReason`]; text |
 //! | 1 directory made, 2 file written, 3 symbolic link made, 4 hard link made, 5 attributes set, 6 deleted: 8 | file: its length; deleted: how many entries; else 0 |
+//! | 7 saved: 8, 2 + n | length of a file, all ones of a directory; the name that it has |
 
 use bytes::BufMut;
 
 use super::{Fields, Malformed, put_counted};
-use crate::limits::{FAILURE_TEXT_MAX, TREE_PATH_MAX};
+use crate::limits::{FAILURE_TEXT_MAX, FILE_NAME_MAX, TREE_PATH_MAX};
 use crate::sync::entry::TreePath;
 use crate::sync::plan::SkipReason;
 
@@ -51,7 +52,22 @@ pub enum ChangeKind {
 pub(crate) enum Report {
     Skipped { path: TreePath, reason: SkipReason },
     Changed(Change),
+    Saved(Saved),
 }
+
+/// Something that was given has its place at the receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The name that it was given under.
+    pub path: TreePath,
+    /// The name that it has; make it harmless before it is shown, it may be the peer's text.
+    pub name: String,
+    /// Bytes of a file; `None` of a directory.
+    pub len: Option<u64>,
+}
+
+/// The length of what has none.
+const NO_LEN: u64 = u64::MAX;
 
 pub(crate) fn put_report(message: &mut impl BufMut, report: &Report) {
     match report {
@@ -74,6 +90,12 @@ pub(crate) fn put_report(message: &mut impl BufMut, report: &Report) {
             message.put_u8(what);
             put_counted(message, change.path.as_bytes(), TREE_PATH_MAX);
             message.put_u64(number);
+        }
+        Report::Saved(saved) => {
+            message.put_u8(7);
+            put_counted(message, saved.path.as_bytes(), TREE_PATH_MAX);
+            message.put_u64(saved.len.unwrap_or(NO_LEN));
+            put_counted(message, saved.name.as_bytes(), FILE_NAME_MAX);
         }
     }
 }
@@ -98,6 +120,10 @@ pub(crate) fn next_report(reports: &mut Fields<'_>) -> Result<Option<Report>, Ma
         4 => ChangeKind::HardLink,
         5 => ChangeKind::SetMetadata,
         6 => ChangeKind::Delete { count: number },
+        7 => {
+            let (name, len) = (reports.text(FILE_NAME_MAX)?.to_owned(), (number != NO_LEN).then_some(number));
+            return Ok(Some(Report::Saved(Saved { path, name, len })));
+        }
         _ => return Err(Malformed),
     };
     Ok(Some(Report::Changed(Change { path, what })))

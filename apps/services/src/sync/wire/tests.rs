@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::entries::{Entries, put_entry};
 use super::pieces::{Ending, Piece, What, bytes_header, next_piece, put_end, put_failed, put_hole, put_restart};
-use super::reports::{Change, ChangeKind, Report, next_report, put_report};
+use super::reports::{Change, ChangeKind, Report, Saved, next_report, put_report};
 use super::*;
 use crate::sync::entry::{Entry, Kind, Metadata, TreePath};
 use crate::sync::filter::Rule;
@@ -92,6 +92,34 @@ fn a_hello_survives_and_a_cut_one_is_refused() {
 }
 
 #[test]
+fn a_gift_is_a_push_with_a_label_and_nothing_else() {
+    let gift = Hello {
+        role: Role::Push,
+        flags: hello::GIFT_FLAGS,
+        max_delete_percent: 100,
+        share: String::new(),
+        path: path("label"),
+        rules: Vec::new(),
+        ..hello()
+    };
+    let Ok(Message::Hello(decoded)) = decode(&gift.encode().unwrap()) else { panic!() };
+    assert!(*decoded == gift && decoded.is_gift() && !hello().is_gift());
+    let flags = SyncFlags { durable: false, ..gift.flags };
+    assert!(Hello { flags, ..gift.clone() }.encode().is_some());
+    for wrong in [
+        Hello { role: Role::Pull, ..gift.clone() },
+        Hello { flags: SyncFlags { delete: false, ..gift.flags }, ..gift.clone() },
+        Hello { flags: SyncFlags { itemize: true, ..gift.flags }, ..gift.clone() },
+        Hello { max_delete_percent: 99, ..gift.clone() },
+        Hello { path: path("a/b"), ..gift.clone() },
+        Hello { path: TreePath::root(), ..gift.clone() },
+        Hello { rules: hello().rules, ..gift },
+    ] {
+        assert_eq!(wrong.encode(), None);
+    }
+}
+
+#[test]
 fn a_listing_survives_and_a_cut_or_hostile_one_is_refused() {
     let message = encode_list(&entries());
     let Ok(Message::List(body)) = decode(&message) else { panic!() };
@@ -142,6 +170,8 @@ fn pieces_and_reports_survive() {
         Report::Skipped { path: path("a"), reason: SkipReason::Refused("full".into()) },
         Report::Changed(Change { path: path("b/c"), what: ChangeKind::Delete { count: 9 } }),
         Report::Changed(Change { path: path("d"), what: ChangeKind::WriteFile { len: 5 } }),
+        Report::Saved(Saved { path: path("e"), name: "e (1)".into(), len: Some(7) }),
+        Report::Saved(Saved { path: path("f"), name: "f".into(), len: None }),
     ];
     reports.iter().for_each(|report| put_report(&mut message, report));
     let Ok(Message::Report(mut fields)) = decode(&message) else { panic!() };

@@ -1,6 +1,6 @@
 //! Files that become durable together: one wait for the disk before their names, one after.
 
-use crate::limits::{DURABLE_GROUP_COUNT_MAX, DURABLE_GROUP_LEN_MAX};
+use crate::limits::{DURABLE_GROUP_COUNT_MAX, DURABLE_GROUP_LEN_MAX, RESUME_LEN_MIN};
 use crate::sync::failure::SyncFailure;
 use crate::sync::progress::timed;
 use crate::sync::run::Trouble;
@@ -20,6 +20,12 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn new(is_used: bool) -> Self {
         Self { files: Vec::new(), len: 0, is_used }
+    }
+
+    /// The run ends before they have names: those worth it are left for the next one.
+    pub(super) fn leave(&mut self) {
+        let files = self.files.drain(..).filter(|(_, _, ending)| ending.len >= RESUME_LEN_MIN);
+        files.for_each(|(_, part, _)| part.keep());
     }
 
     pub(super) fn is_full(&self) -> bool {

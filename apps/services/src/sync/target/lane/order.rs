@@ -49,6 +49,8 @@ impl Lane<'_> {
                     continue;
                 }
             };
+            let left_len = wanted.len - prefix.as_ref().map_or(0, |prefix| prefix.len);
+            self.terms.check_room(left_len)?;
             let from = prefix
                 .as_ref()
                 .map_or(WantFrom::Start, |prefix| WantFrom::Prefix(prefix.len, *prefix.hasher.finalize().as_bytes()));

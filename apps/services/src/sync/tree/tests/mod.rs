@@ -2,6 +2,7 @@
 
 mod attack;
 mod change;
+mod gift;
 mod trash;
 mod walk;
 
