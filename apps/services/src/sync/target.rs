@@ -116,16 +116,8 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
     actor.act_all(&mut actions)?;
     actor.order()?;
     shared.wanted.drain()?;
-    for lane in &shared.lanes {
-        lane.push(LaneItem::End, 0)?;
-    }
-    let mut totals = Totals { unchanged_count: planner.unchanged_count(), ..Totals::default() };
-    let mut digests: [LaneDigest; LANE_COUNT] = Default::default();
-    for (digest, thread) in digests.iter_mut().zip(lanes) {
-        let outcome = thread.join().ok().flatten().ok_or(Trouble::Stopped)?;
-        *digest = outcome.digest;
-        totals = totals.plus(&outcome.totals);
-    }
+    let (digests, mut totals) = end_lanes(shared, lanes)?;
+    totals.unchanged_count += planner.unchanged_count();
     drop(presents);
     let parts = walk.take_parts();
     receive::clear(terms, &parts);
@@ -140,6 +132,21 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
         tidy(terms, parts);
     }
     Ok(Summary { totals, receipt, elapsed: Duration::ZERO, progress: shared.counters.read() })
+}
+
+/// Nothing more is on order: what the writing threads came to.
+fn end_lanes(shared: &Shared, lanes: LaneThreads<'_>) -> Result<([LaneDigest; LANE_COUNT], Totals), Trouble> {
+    for lane in &shared.lanes {
+        lane.push(LaneItem::End, 0)?;
+    }
+    let mut totals = Totals::default();
+    let mut digests: [LaneDigest; LANE_COUNT] = Default::default();
+    for (digest, thread) in digests.iter_mut().zip(lanes) {
+        let outcome = thread.join().ok().flatten().ok_or(Trouble::Stopped)?;
+        *digest = outcome.digest;
+        totals = totals.plus(&outcome.totals);
+    }
+    Ok((digests, totals))
 }
 
 /// Plans what the source lists, until it has listed everything.
