@@ -45,7 +45,7 @@ impl Machine {
             rustc: or_unknown(output("rustc", &["--version"])),
             flags: flags(),
             congestion_control: match &setup.congestion {
-                Some(name) if *name != system => format!("{name}; {system} in the cases directory and sync"),
+                Some(name) if *name != system => format!("{name}; {system} in the case directory and for rsync"),
                 _ => system,
             },
             gcm: Implementation::chosen().name(),
