@@ -269,6 +269,25 @@ fn the_journal_is_kept_at_home_and_finds_what_size_and_time_hide() {
     assert!(!journals.exists());
 }
 
+#[test]
+fn a_journal_without_room_is_told_of_and_is_no_failure() {
+    let scene = Scene::new();
+    make_tree(scene.source.path(), 100_000);
+    let _bob = scene.listen(":rw", &[]);
+    let journals = scene.alice.home().join("journals");
+    for (len, is_noted) in [(8 << 10, true), (32 << 10, true), (128 << 10, false), (8 << 20, false)] {
+        let Some((_disk, path)) = small_disk(len) else { return };
+        symlink(path, &journals).unwrap();
+        for _ in 0..3 {
+            let run = scene.push(&[]);
+            let notes = run.succeeds().stderr.matches("note: the journal").count();
+            assert!(notes <= 1 && (notes == 1 || !is_noted), "{len}: {run:?}");
+        }
+        fs::remove_file(&journals).unwrap();
+    }
+    scene.assert_equal();
+}
+
 /// Waits until the target holds something of the large file that is not in place yet.
 fn await_part(share: &Path) {
     let deadline = Instant::now() + DEADLINE;

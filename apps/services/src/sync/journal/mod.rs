@@ -9,7 +9,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,6 +31,7 @@ pub(crate) struct Journal {
 /// `pending_len <= JOURNAL_BATCH_LEN` but for the last note.
 #[derive(Default)]
 struct State {
+    path: PathBuf,
     /// `None` in a dry run, which only reads, and where there is no journal any more.
     store: Option<Store>,
     /// What it knew when the run began, until a walk takes that.
@@ -73,7 +74,7 @@ impl Journal {
     /// Opens the one at `path`, or makes it. A dry run only reads, and makes nothing.
     pub(crate) fn open(path: &Path, is_dry_run: bool) -> Self {
         let shown = path.display();
-        let mut state = State::default();
+        let mut state = State { path: path.to_owned(), ..State::default() };
         match store::open(path, is_dry_run) {
             Ok(opened) => {
                 (state.store, state.known) = (opened.store, opened.known);
@@ -165,7 +166,10 @@ impl Journal {
 
 impl State {
     fn note_trouble(&mut self, fault: &Fault) {
-        self.trouble.get_or_insert_with(|| format!("the journal of this sync is not kept: {fault}"));
+        let shown = self.path.display();
+        self.trouble.get_or_insert_with(|| {
+            format!("the journal {shown} is not kept, which the next run does without: {fault}")
+        });
     }
 }
 
