@@ -38,7 +38,7 @@ fn await_part(save_to: &Path) {
         let Ok(entries) = fs::read_dir(directory) else { return false };
         entries.flatten().any(|entry| {
             let is_part = entry.file_name().to_string_lossy().ends_with(".part");
-            entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_part && metadata.len() > 1 << 20)
+            entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_part && metadata.len() > 2 << 20)
                 || is_begun(&entry.path())
         })
     }
