@@ -11,7 +11,9 @@ use landline_services::files::Progress as FileProgress;
 use landline_services::sync::entry::TreePath;
 use landline_services::sync::plan::SkipReason;
 use landline_services::sync::tree::{GivenFault, Root};
-use landline_services::sync::{Parties, Progress, Request, Saved, Summary, SyncCode, SyncEvent, SyncFailure};
+use landline_services::sync::{
+    Parties, Progress, Request, Saved, Summary, SyncCode, SyncEvent, SyncFailure, for_folders,
+};
 use landline_services::{Switchboard, printable};
 
 use crate::args::Common;
@@ -39,7 +41,7 @@ pub(crate) fn run(
     let home = Home::open(common.home.as_deref())?;
     let identity = Arc::new(home.identity()?);
     let target = Target::resolve(peer, common, &home, accept_new)?;
-    let node = Node::start(home.identity()?, Config::default())?;
+    let node = Node::start(home.identity()?, for_folders(Config::default()))?;
     let mut board = Switchboard::new(node.engine.clone());
     let link = node.connect(&mut board, std::slice::from_ref(&target), false, &signals)?.remove(0)?;
     target.pin(&home)?;

@@ -32,13 +32,13 @@ fn begin(user: &User, path: &Path) -> Running {
     user.start(["send", path.to_str().unwrap(), "bob", "--accept-new"].iter().chain(&SLOW))
 }
 
-/// Waits until more than a mebibyte of a file has come that is not whole yet.
+/// Waits until more than four mebibytes of a file have come that is not whole yet.
 fn await_part(save_to: &Path) {
     fn is_begun(directory: &Path) -> bool {
         let Ok(entries) = fs::read_dir(directory) else { return false };
         entries.flatten().any(|entry| {
             let is_part = entry.file_name().to_string_lossy().ends_with(".part");
-            entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_part && metadata.len() > 2 << 20)
+            entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_part && metadata.len() > 4 << 20)
                 || is_begun(&entry.path())
         })
     }

@@ -146,12 +146,12 @@ impl Control<'_> {
         while let Some((index, outcome)) = next_settled(&mut outcomes)? {
             let content = self.ledger.settle(index, lane, outcome)?;
             self.digests[lane].add(index, outcome.to_byte(), content.as_ref().map(|whole| (whole.len, whole.hash)));
-            let given = self.ledger.take_given(index);
             if let Some(whole) = content {
                 self.stored_len += whole.len;
                 self.terms.journal.remember(&whole.path, whole.stamp);
-                if let Some(path) = given {
-                    self.terms.events.send(self.shared, SyncEvent::Sent { path, blake3: whole.hash })?;
+                if self.terms.is_gift() && whole.path.components().count() == 1 {
+                    let event = SyncEvent::Sent { path: whole.path, blake3: whole.hash };
+                    self.terms.events.send(self.shared, event)?;
                 }
             }
             add(&self.shared.counters.settled_count, 1);

@@ -56,7 +56,9 @@ impl Coming {
             }
             SyncEvent::Done(_) => return self.end(line, "it did not come"),
             SyncEvent::Failed(failure) => return self.end(line, &failure.to_string()),
-            _ => return Some(Vec::new()),
+            SyncEvent::Started { .. } | SyncEvent::Changed(_) | SyncEvent::Sent { .. } | SyncEvent::Note(_) => {
+                return Some(Vec::new());
+            }
         };
         Some(vec![note])
     }

@@ -23,8 +23,6 @@ struct State {
     offers: VecDeque<Offer>,
     /// Files that were asked for and are not settled yet.
     wanted: HashMap<u64, Wanted>,
-    /// Files that are given by themselves and were not settled yet; at most [`GIFT_COUNT_MAX`](crate::limits::GIFT_COUNT_MAX).
-    given: HashMap<u64, TreePath>,
     listing: Option<Listing>,
 }
 
@@ -72,16 +70,6 @@ impl Ledger {
     /// These files are about to be listed.
     pub(super) fn offer(&self, offers: impl IntoIterator<Item = Offer>) {
         lock(&self.0).offers.extend(offers);
-    }
-
-    /// A file that is given by itself is about to be listed.
-    pub(super) fn give(&self, index: u64, path: TreePath) {
-        lock(&self.0).given.insert(index, path);
-    }
-
-    /// The file that was given by itself, if it is one.
-    pub(super) fn take_given(&self, index: u64) -> Option<TreePath> {
-        lock(&self.0).given.remove(&index)
     }
 
     /// Everything is listed.

@@ -34,7 +34,6 @@ struct Lister<'a> {
     hasher: Box<blake3::Hasher>,
     next_index: u64,
     names: Names,
-    is_gift: bool,
 }
 
 /// Files with several names of which one was listed. `known.len() <= seen_count <= LINKED_FILE_COUNT_MAX`.
@@ -58,7 +57,6 @@ pub(super) fn list(shared: &Shared, terms: &Terms, ledger: &Ledger) -> Result<()
         hasher: Box::default(),
         next_index: 0,
         names: Names::default(),
-        is_gift: terms.is_gift(),
     };
     let mut walk = Walk::new(terms.root.clone(), terms.filter.clone());
     let mut recall = terms.journal.recall();
@@ -90,11 +88,8 @@ impl Lister<'_> {
         if let Kind::File { len } = offered.entry.kind
             && !offered.is_excluded
         {
-            let path = offered.entry.path.clone();
-            if self.is_gift && path.components().count() == 1 {
-                self.ledger.give(offered.index, path.clone());
-            }
-            self.offers.push(Offer { index: offered.index, path: Some(path), len, news });
+            let path = Some(offered.entry.path.clone());
+            self.offers.push(Offer { index: offered.index, path, len, news });
         }
         self.before = Some(offered.entry.path);
         if self.message.len() >= LIST_MESSAGE_LEN || self.since.elapsed() >= LIST_DELAY { self.flush() } else { Ok(()) }

@@ -120,7 +120,8 @@ impl Root {
     /// Whether files keep their inodes for as long as they are there. Where they do not, a file that nobody touched looks like
     /// another after the next mount.
     pub(crate) fn has_lasting_inodes(&self) -> bool {
-        self.fd().and_then(rustix::fs::fstatfs).is_ok_and(|file_system| !MAKESHIFT_INODES.contains(&(file_system.f_type as u32)))
+        let file_system = self.fd().and_then(rustix::fs::fstatfs);
+        file_system.is_ok_and(|file_system| !MAKESHIFT_INODES.contains(&(file_system.f_type as u32)))
     }
 
     /// Waits until all that was written to the file system of the root is on its disk.

@@ -234,7 +234,8 @@ impl Walked {
     fn of_given() -> Self {
         let metadata = Metadata { mode: 0o700, ..Metadata::default() };
         let (path, kind) = (TreePath::root(), Kind::Directory);
-        Self { path, kind, metadata, identity: None, is_excluded: false, reason: None, memory: Memory::None }
+        let memory = Memory::None;
+        Self { path, kind, metadata, identity: None, is_excluded: false, reason: None, memory }
     }
 
     fn unreadable(path: TreePath, reason: String) -> Self {
