@@ -91,15 +91,34 @@ pub(super) fn limit(before: &Progress, now: &Progress) -> Option<&'static str> {
     (most.1 >= Duration::from_millis(10)).then_some(most.0)
 }
 
-fn shares(before: &Progress, now: &Progress) -> [(&'static str, Duration); 5] {
+/// Who waits for the network waits for the cipher too: as much of it as that takes is the cipher's.
+fn shares(before: &Progress, now: &Progress) -> [(&'static str, Duration); 6] {
+    let since = |of: fn(&Progress) -> Duration| of(now).saturating_sub(of(before));
+    let waited = since(|progress| progress.network);
+    let crypto = since(|progress| progress.crypto).min(waited);
     [
-        ("source disk", now.source_disk.saturating_sub(before.source_disk)),
-        (
-            "hash",
-            now.source_hash.saturating_sub(before.source_hash).max(now.target_hash.saturating_sub(before.target_hash)),
-        ),
-        ("network", now.network.saturating_sub(before.network)),
-        ("target disk", now.target_disk.saturating_sub(before.target_disk)),
+        ("source disk", since(|progress| progress.source_disk)),
+        ("hash", since(|progress| progress.source_hash).max(since(|progress| progress.target_hash))),
+        ("crypto", crypto),
+        ("network", waited - crypto),
+        ("target disk", since(|progress| progress.target_disk)),
         ("nothing", Duration::ZERO),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_the_cipher_as_far_as_that_takes_and_else_the_network() {
+        let of = |network, crypto| {
+            let [network, crypto] = [network, crypto].map(Duration::from_millis);
+            Progress { network, crypto, ..Progress::default() }
+        };
+        let before = of(1_000, 5_000);
+        assert_eq!(limit(&before, &of(1_500, 5_100)), Some("network"));
+        assert_eq!(limit(&before, &of(1_500, 5_400)), Some("crypto"));
+        assert_eq!(limit(&before, &of(1_000, 9_000)), None, "nobody waited");
+    }
 }
