@@ -80,7 +80,7 @@ pub(crate) enum Command {
     },
     /// Run a directory, where peers find each other
     Directory(Directory),
-    /// Be reachable: show chat and answer, take files
+    /// Be reachable: show chat and answer, take files and directories, share folders
     Listen(Listen),
     /// Show who is there
     Peers {
@@ -217,7 +217,7 @@ pub(crate) struct Listen {
     /// Where others are told to dial, if not at the addresses of this host's interfaces
     #[arg(long, value_name = "ADDR")]
     pub(crate) announce: Vec<SocketAddr>,
-    /// Where received files go
+    /// Where received files and directories go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) save_to: PathBuf,
     /// Whom to let in: anybody, pinned peers, or ask about the others [default: ask on a terminal, else known]

@@ -16,6 +16,7 @@ mod units;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command, Common};
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     // Wrong usage ends here, with code 2.
     let args = Args::read();
     start_logging(&args.common);
+    raise_open_files();
     let outcome = run(&args);
     terminal::restore();
     match outcome {
@@ -50,6 +52,14 @@ fn run(args: &Args) -> Result<()> {
         Command::Trust { name, peer_id } => commands::trust::trust(common, name, *peer_id),
         Command::Forget { name } => commands::trust::forget(common, name),
         Command::Demo { size, json } => demo::run(*size, *json),
+    }
+}
+
+/// As many open files as the system lets this process have: many peers, and what they send, are more than the usual 1,024.
+fn raise_open_files() {
+    let limits = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -139,6 +139,8 @@ pub const JOURNAL_PATH_MAX: usize = 1024;
 pub const JOURNAL_CACHE_LEN: usize = 4 * 1024 * 1024;
 /// How long a journal is kept that no run uses.
 pub const JOURNAL_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
+/// Runs that all peers may have under way with us: each may hold some tens of mebibytes and 300 open files.
+pub const RUNS_MAX: usize = 32;
 /// What an entry costs of a quota beside its content, so that empty ones are not free.
 pub const QUOTA_ENTRY_CHARGE: u64 = 512;
 /// Bytes a second that a source sends at least, however few the other side asks for: a message takes a minute then, and a

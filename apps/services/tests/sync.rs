@@ -192,6 +192,9 @@ fn shares_are_for_whom_they_are_for() {
     assert_eq!((failure.code, failure.is_from_peer), (SyncCode::NoSuchShare, false));
     let none = readable.nodes.run(Role::Pull, "docs", "no/such", readable.local.path(), plain());
     assert_eq!(none.failure().code, SyncCode::NoSuchPath);
+    std::fs::create_dir_all(readable.shared.path().join(".landline-trash/run")).unwrap();
+    let trash = readable.nodes.run(Role::Pull, "docs", ".landline-trash/run", readable.local.path(), plain());
+    assert_eq!(trash.failure().code, SyncCode::NoSuchPath);
 }
 
 #[test]

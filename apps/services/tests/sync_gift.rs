@@ -225,6 +225,24 @@ fn what_a_cut_gift_left_and_is_not_there_any_more_does_not_arrive() {
 }
 
 #[test]
+fn what_a_cut_gift_left_is_compared_by_content() {
+    let mut pair = Pair::new(Existing::Rename);
+    write(pair.source.path(), "tree/a", b"old content");
+    write(pair.source.path(), "tree/large", &noise(20_000_000));
+    let run = pair.nodes.give(&pair.paths(&["tree"]), Some(40_000_000));
+    until_content(&run, 10_000_000);
+    run.handle.cancel();
+    Ended::of(&run.events).failure();
+    pair.nodes.responded().failure();
+    let time = fs::metadata(pair.source.path().join("tree/a")).unwrap().modified().unwrap();
+    write(pair.source.path(), "tree/a", b"new content");
+    fs::File::options().write(true).open(pair.source.path().join("tree/a")).unwrap().set_modified(time).unwrap();
+    pair.restart();
+    pair.give(&["tree"]).summary();
+    assert_eq!(pair.read("tree/a"), b"new content");
+}
+
+#[test]
 fn gifts_at_a_time_do_not_meet_and_the_same_one_is_taken_once() {
     let pair = Pair::new(Existing::Rename);
     write(pair.source.path(), "one/report", &noise(3_000_000));
@@ -336,6 +354,8 @@ fn a_hostile_gift_ends_the_run_and_leaves_nothing_in_view() {
         ("through a link", vec![link(b"a"), file(b"a/precious", 0)]),
         ("through a link below", vec![directory(b"d"), link(b"d/a"), file(b"d/a/precious", 0)]),
         ("a link to what was not given", vec![hard_link(b"a", b"precious")]),
+        // Kind 7, no path in common with the one before, one byte of its own.
+        ("what is left out", vec![vec![7, 0, 0, 0, 1, b'a']]),
     ];
     for (name, entries) in cases {
         let all = [vec![directory(b"")], entries].concat();

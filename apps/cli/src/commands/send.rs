@@ -97,7 +97,10 @@ impl Watcher for Sending<'_> {
             SyncEvent::Saved(saved) if self.names.contains(&saved.path) => {
                 self.saved.insert(saved.path.clone(), saved.clone());
             }
-            SyncEvent::Skipped { path, reason } if self.names.contains(path) => {
+            // One with other attributes is saved all the same.
+            SyncEvent::Skipped { path, reason }
+                if self.names.contains(path) && !matches!(reason, SkipReason::Attributes(_)) =>
+            {
                 self.refused.insert(path.clone(), reason.clone());
             }
             SyncEvent::Skipped { path, reason } => {
@@ -173,8 +176,8 @@ impl<'a> Sending<'a> {
     /// Some of it the receiver has not.
     fn refusal(&self, missing: &BTreeSet<TreePath>) -> Failure {
         let failure = Failure::new(Exit::Failed, format!("{} was not sent to {}", what(missing), self.shown));
-        let is_refused = |reason: &SkipReason| matches!(reason, SkipReason::Refused(_));
-        if missing.iter().filter_map(|name| self.refused.get(name)).all(is_refused) {
+        let is_refused = |name: &TreePath| matches!(self.refused.get(name), Some(SkipReason::Refused(_)));
+        if missing.iter().all(is_refused) {
             let shown = self.shown;
             return failure.next(format!(
                 "send it under another name, or {shown} moves what is in the way or listens with --existing rename"

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use landline::{Identity, PeerId};
@@ -38,6 +39,8 @@ pub struct Gifts {
 pub(crate) struct Incoming {
     gifts: Arc<Gifts>,
     stage: Stage,
+    /// Something was not asked for because there is no room for it: the disk is not full yet.
+    is_turned_down: AtomicBool,
 }
 
 impl Request {
@@ -73,7 +76,7 @@ impl Gifts {
             io::ErrorKind::WouldBlock => SyncFailure::new(SyncCode::Busy, "the same is being sent already"),
             _ => SyncFailure::storage("opening a place for it", &error),
         })?;
-        Ok(Incoming { gifts: self.clone(), stage })
+        Ok(Incoming { gifts: self.clone(), stage, is_turned_down: AtomicBool::new(false) })
     }
 
     fn root(&self) -> io::Result<Arc<Root>> {
@@ -97,6 +100,7 @@ impl Incoming {
     pub(crate) fn check_room(&self, len: u64) -> Result<(), SyncFailure> {
         match self.gifts.save.free_len() {
             Ok(free) if free < len => {
+                self.is_turned_down.store(true, Ordering::Relaxed);
                 Err(SyncFailure::new(SyncCode::NoSpace, format!("{len} bytes are needed, {free} are free")))
             }
             _ => Ok(()),
@@ -140,6 +144,14 @@ impl Incoming {
     /// Clears away what others left long ago.
     pub(crate) fn sweep(&self) {
         self.gifts.sweep();
+    }
+
+    /// The disk is full, if nothing was turned down before it was: what is put together goes. A disk that is full of what
+    /// cannot be seen is worse than sending it again.
+    pub(crate) fn make_room(&self) {
+        if !self.is_turned_down.load(Ordering::Relaxed) {
+            self.discard();
+        }
     }
 
     /// What is put together, and has no name yet, goes.

@@ -18,9 +18,9 @@ use super::journal::Journal;
 use super::queue::lock;
 use super::receipt::Receipt;
 use super::run::{EventSender, Shared, Trouble};
-use super::tree::Root;
+use super::tree::{Root, is_reserved};
 use super::wire::{self, Hello, Message, Role, SyncFlags, Totals};
-use crate::limits::{HELLO_TIMEOUT, RATE_MIN, RUNS_PER_PEER_MAX, SHARE_NAME_MAX};
+use crate::limits::{HELLO_TIMEOUT, RATE_MIN, RUNS_MAX, RUNS_PER_PEER_MAX, SHARE_NAME_MAX};
 
 /// Who the two sides are.
 #[derive(Clone, Debug)]
@@ -170,6 +170,9 @@ impl Shares {
 
     fn begin(self: &Arc<Self>, peer: PeerId) -> Result<Slot, SyncFailure> {
         let mut active = lock(&self.active);
+        if active.values().sum::<usize>() >= RUNS_MAX {
+            return Err(SyncFailure::new(SyncCode::Busy, format!("{RUNS_MAX} at a time, of all peers together")));
+        }
         let count = active.entry(peer).or_default();
         if *count >= RUNS_PER_PEER_MAX {
             return Err(SyncFailure::new(SyncCode::Busy, format!("{RUNS_PER_PEER_MAX} at a time")));
@@ -186,6 +189,9 @@ impl Shares {
             return Ok(Opened { root: incoming.root().clone(), share: None, incoming: Some(incoming) });
         }
         let share = self.find(parties, hello)?;
+        if is_reserved(&hello.path) {
+            return Err(SyncFailure::new(SyncCode::NoSuchPath, format!("{}: it is kept for sync itself", hello.path)));
+        }
         let root = open_root(&share, hello)
             .map_err(|error| SyncFailure::new(SyncCode::NoSuchPath, format!("{}: {error}", hello.path)))?;
         Ok(Opened { root: Arc::new(root), share: Some(share), incoming: None })

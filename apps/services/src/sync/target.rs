@@ -82,8 +82,7 @@ pub(crate) fn run(shared: &Shared, terms: &Terms) -> Result<Summary, Trouble> {
     if let Some(incoming) = &terms.incoming
         && shared.failure().is_some_and(|failure| failure.code == SyncCode::NoSpace)
     {
-        // A disk that is full of what cannot be seen is worse than sending it again.
-        incoming.discard();
+        incoming.make_room();
     }
     result
 }
@@ -96,7 +95,8 @@ fn conduct(shared: &Shared, terms: &Terms, reports: &Reports<'_>, lanes: LaneThr
     let owners = rustix::process::geteuid().is_root();
     let mut planner = Planner::new(PlanOptions {
         delete: flags.delete,
-        checksum: flags.checksum,
+        // Of a gift nothing is known but what an earlier run left, and that may have been changed at the source since.
+        checksum: flags.checksum || terms.incoming.is_some(),
         owners,
         privileges: terms.keeps_privileges(),
     });

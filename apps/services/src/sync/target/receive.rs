@@ -17,6 +17,9 @@ use crate::sync::tree::{DirectoryCache, remove_file};
 /// Limits what is offered, and notes why it is not taken, if it is not.
 pub(super) fn admit(offered: &mut Offered, terms: &Terms, reports: &Reports<'_>) -> Result<(), Trouble> {
     let Some(incoming) = &terms.incoming else { return Ok(()) };
+    if offered.is_excluded {
+        return Err(SyncFailure::protocol("what is given is not left out").into());
+    }
     let entry = &mut offered.entry;
     entry.metadata = limited(&entry.kind, &entry.metadata);
     let Some((parent, name)) = entry.path.split() else { return Ok(()) };

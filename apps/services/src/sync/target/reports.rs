@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 
@@ -27,6 +27,7 @@ pub(super) struct Reports<'a> {
     is_root: bool,
     /// What of a gift is offered and not skipped: by the paths of what is given by itself.
     coming: Mutex<BTreeSet<TreePath>>,
+    offered_count: AtomicUsize,
 }
 
 impl<'a> Reports<'a> {
@@ -34,7 +35,15 @@ impl<'a> Reports<'a> {
         let is_root = rustix::process::geteuid().is_root();
         let message = Mutex::new(wire::begin(KIND_REPORT, 0));
         let coming = Mutex::default();
-        Self { shared, terms, message, skipped_count: AtomicU64::new(0), is_root, coming }
+        Self {
+            shared,
+            terms,
+            message,
+            skipped_count: AtomicU64::new(0),
+            is_root,
+            coming,
+            offered_count: AtomicUsize::new(0),
+        }
     }
 
     /// An entry was not brought into step.
@@ -49,13 +58,12 @@ impl<'a> Reports<'a> {
 
     /// Something that is given by itself is about to come; false if there are too many.
     pub(super) fn offer(&self, path: &TreePath, len: Option<u64>) -> Result<bool, Stopped> {
-        let is_one_too_many = {
-            let mut coming = lock(&self.coming);
-            coming.insert(path.clone());
-            coming.len() > GIFT_COUNT_MAX
-        };
+        if self.offered_count.fetch_add(1, Ordering::Relaxed) >= GIFT_COUNT_MAX {
+            return Ok(false);
+        }
+        lock(&self.coming).insert(path.clone());
         self.tell_here(SyncEvent::Offered { path: path.clone(), len })?;
-        Ok(!is_one_too_many)
+        Ok(true)
     }
 
     /// What was offered and not skipped, in order.

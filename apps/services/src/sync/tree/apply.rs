@@ -161,21 +161,25 @@ pub fn remove_tree(cache: &mut DirectoryCache, root: &Root, path: &TreePath, fil
         let whole = [path.as_bytes(), b"/", below.as_bytes()].concat();
         TreePath::new(&whole).map_err(io::Error::other)
     };
+    // Those on the way to where the walk is.
     let mut directories = vec![path.clone()];
     let mut walk = Walk::new(Arc::new(root.open_below(path)?), filter);
-    for walked in walk.by_ref() {
+    while let Some(walked) = walk.next() {
+        for part in walk.take_parts() {
+            remove_file(cache, &inside(&part)?)?;
+        }
         if walked.path.is_root() || walked.is_excluded {
             continue;
         }
         let path = inside(&walked.path)?;
+        while let Some(left) = directories.pop_if(|directory| !path.is_within(directory)) {
+            remove_directory(cache, &left)?;
+        }
         if walked.kind == Kind::Directory {
             directories.push(path);
         } else {
             remove_file(cache, &path)?;
         }
-    }
-    for part in walk.take_parts() {
-        remove_file(cache, &inside(&part)?)?;
     }
     directories.iter().rev().try_for_each(|directory| remove_directory(cache, directory))
 }

@@ -28,8 +28,8 @@ pub struct Given {
     pub(super) parent: Directory,
     /// What it is called there.
     pub(super) real_name: Box<[u8]>,
-    /// BLAKE3 of its path, links resolved.
-    path_hash: blake3::Hash,
+    /// BLAKE3 of its path, links resolved, a zero byte, and its name.
+    hash: blake3::Hash,
 }
 
 /// Why something that was given cannot be sent.
@@ -102,13 +102,13 @@ impl Given {
         }
         check_given_name(name.as_bytes(), kind == FileType::Directory)?;
         let boxed = |name: &OsStr| name.as_bytes().into();
-        let path_hash = blake3::hash(real.as_os_str().as_bytes());
-        Ok(Self { name: boxed(name), parent, real_name: boxed(real_name), path_hash })
+        let hash = blake3::hash(&[real.as_os_str().as_bytes(), b"\0", name.as_bytes()].concat());
+        Ok(Self { name: boxed(name), parent, real_name: boxed(real_name), hash })
     }
 
-    /// Hashes where it is.
+    /// Hashes where it is and what it is called.
     pub(super) fn digest(&self, hasher: &mut blake3::Hasher) {
-        hasher.update(self.path_hash.as_bytes());
+        hasher.update(self.hash.as_bytes());
     }
 
     /// The one of that name.

@@ -49,7 +49,8 @@ impl Stage {
             if is_old(&parent, name, now)
                 && let Ok(stage) = Self::take(beside.clone(), &parent, name)
             {
-                stage.remove()?;
+                // One that cannot go does not keep the others.
+                stage.remove().unwrap_or_else(|error| tracing::warn!(path = %stage.path, %error, "not cleared away"));
             }
         }
         Ok(())
