@@ -133,8 +133,7 @@ impl<'a> Sending<'a> {
         let (sent_len, time) = (summary.totals.sent_len, summary.elapsed);
         let facts = format!("  {} sent  {}  {}", units::size(sent_len), units::time(time), units::rate(sent_len, time));
         writeln!(io::stdout(), "{}", Style::stdout().dim(&facts))?;
-        let missing: BTreeSet<TreePath> =
-            self.names.iter().filter(|name| !self.saved.contains_key(*name)).cloned().collect();
+        let missing = self.missing();
         for name in &missing {
             match self.refused.get(name) {
                 Some(reason) => writeln!(io::stderr(), "{name}: not sent: {reason}")?,
@@ -186,10 +185,23 @@ impl<'a> Sending<'a> {
         failure.next("run the command again with that")
     }
 
-    /// The run did not come to its end: the receiver has nothing of it under its name.
+    /// What the receiver has not said that it has.
+    fn missing(&self) -> BTreeSet<TreePath> {
+        self.names.iter().filter(|name| !self.saved.contains_key(*name)).cloned().collect()
+    }
+
+    /// The run did not come to its end: the receiver has nothing of it under its name but what it said in time.
     fn explain(&self, failure: &SyncFailure) -> Failure {
-        let shown = self.shown;
-        let text = format!("{} was not sent to {shown}: {failure}", what(&self.names));
+        let (shown, missing) = (self.shown, self.missing());
+        // Whoever reads no output has the exit code.
+        let _ = self.saved.values().try_for_each(|saved| self.report(saved));
+        if missing.is_empty() {
+            return Failure::new(
+                Exit::Failed,
+                format!("{shown} has all of it, but did not say so to the end: {failure}"),
+            );
+        }
+        let text = format!("{} was not sent to {shown}: {failure}", what(&missing));
         let explained = Failure::new(Exit::Failed, text);
         match failure.code {
             SyncCode::NoSpace => explained.next(format!("{shown} has to make room on the disk of the save directory")),
