@@ -123,8 +123,13 @@ impl SyncFailure {
     }
 }
 
-/// Whether going on with other files is pointless too.
-pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+/// Whether going on with other files is pointless too: there is no room, or no more files can be opened. A later run goes on
+/// where this one ends; a file that was skipped would be missing.
+pub(crate) fn concerns_all(error: &io::Error) -> bool {
+    is_out_of_space(error) || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+fn is_out_of_space(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
 }
 

@@ -14,7 +14,7 @@ use super::late::{Finish, Late, Link, metadata_len};
 use super::reports::Reports;
 use crate::limits::{LANE_COUNT, QUOTA_ENTRY_CHARGE};
 use crate::sync::entry::{Kind, Metadata, TreePath};
-use crate::sync::failure::{SyncCode, SyncFailure, is_out_of_space};
+use crate::sync::failure::{SyncCode, SyncFailure, concerns_all};
 use crate::sync::open::Terms;
 use crate::sync::plan::{Action, Deletion, Planner, SkipReason};
 use crate::sync::progress::{add, timed};
@@ -161,7 +161,7 @@ impl<'a> Actor<'a> {
                 self.reports.warn(path, warnings)?;
                 Ok(true)
             }
-            Err(error) if is_out_of_space(&error) => Err(SyncFailure::storage(&path.to_string(), &error).into()),
+            Err(error) if concerns_all(&error) => Err(SyncFailure::storage(&path.to_string(), &error).into()),
             Err(error) => {
                 self.reports.skip(path, SkipReason::Refused(error.to_string()))?;
                 Ok(false)

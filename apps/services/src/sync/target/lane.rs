@@ -19,7 +19,7 @@ use super::reports::Reports;
 use super::{LaneOutcome, keep_known};
 use crate::limits::{LANE_WINDOW_LEN, LARGE_FILE_LEN_MIN, RESUME_LEN_MIN};
 use crate::sync::entry::{Kind, Metadata, TreePath};
-use crate::sync::failure::{SyncFailure, is_out_of_space};
+use crate::sync::failure::{SyncFailure, concerns_all};
 use crate::sync::open::Terms;
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::{add, add_time, timed};
@@ -344,9 +344,9 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The disk did not take something: no room ends the run, all else concerns that file only.
+    /// The disk did not take something: what concerns all files ends the run, all else concerns that file only.
     fn refuse(&self, path: &TreePath, error: &io::Error) -> Result<(), Trouble> {
-        if is_out_of_space(error) {
+        if concerns_all(error) {
             return Err(SyncFailure::storage(&path.to_string(), error).into());
         }
         Ok(self.reports.skip(path, SkipReason::Refused(refusal(error)))?)

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::sync::content::hash_zeros;
 use crate::sync::entry::Stamp;
-use crate::sync::failure::{SyncCode, SyncFailure, is_out_of_space};
+use crate::sync::failure::{SyncCode, SyncFailure, concerns_all};
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::{Counters, timed};
 use crate::sync::tree::{DirectoryCache, Part, PartKey};
@@ -84,7 +84,7 @@ impl OpenFile {
         });
         self.received_len += bytes.len() as u64;
         let Err(error) = timed(&counters.target_disk_ns, || part.write_at(offset, bytes)) else { return Ok(()) };
-        if is_out_of_space(&error) {
+        if concerns_all(&error) {
             return Err(SyncFailure::storage(&self.wanted.path.to_string(), &error));
         }
         self.give_up(SkipReason::Refused(error.to_string()));
@@ -162,7 +162,7 @@ fn create(wanted: &Wanted, cache: &mut DirectoryCache, source: &[u8]) -> io::Res
 fn settle_base(part: io::Result<Part>, wanted: &Wanted) -> Result<Base, SyncFailure> {
     match part {
         Ok(part) => Ok(Base::Part(part)),
-        Err(error) if is_out_of_space(&error) => Err(SyncFailure::storage(&wanted.path.to_string(), &error)),
+        Err(error) if concerns_all(&error) => Err(SyncFailure::storage(&wanted.path.to_string(), &error)),
         Err(error) => Ok(Base::GivenUp(SkipReason::Refused(refusal(&error)))),
     }
 }

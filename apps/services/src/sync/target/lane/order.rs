@@ -6,6 +6,7 @@ use super::{Lane, SETTLED_COUNT, SMALL, WANT_LEN_MAX, Wanted};
 use crate::limits::{LARGE_WANTED_COUNT_MAX, RESUME_LEN_MIN, SYNC_MESSAGE_MAX};
 use crate::sync::content::hash_prefix;
 use crate::sync::entry::Stamp;
+use crate::sync::failure::{SyncFailure, concerns_all};
 use crate::sync::plan::SkipReason;
 use crate::sync::progress::timed;
 use crate::sync::run::Trouble;
@@ -44,6 +45,9 @@ impl Lane<'_> {
                     continue;
                 }
                 Ok(prefix) => prefix,
+                Err(error) if concerns_all(&error) => {
+                    return Err(SyncFailure::storage(&wanted.path.to_string(), &error).into());
+                }
                 Err(error) => {
                     self.give_up(&wanted, SkipReason::Refused(refusal(&error)))?;
                     continue;
