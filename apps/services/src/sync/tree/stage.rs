@@ -76,14 +76,19 @@ impl Stage {
             return Err(Errno::WOULDBLOCK.into());
         }
         let now = rustix::fs::fstat(&directory)?;
-        // Another owner could put things in, or take them out, while they are checked.
-        if now.st_uid != rustix::process::geteuid().as_raw() || !FileType::from_raw_mode(now.st_mode).is_dir() {
+        // Another owner could put things in, or take them out, while they are checked; that of the directory around it can do so
+        // in any case, and is everybody's owner where the file system knows but one.
+        let owners = [rustix::process::geteuid().as_raw(), rustix::fs::fstat(parent)?.st_uid];
+        if !owners.contains(&now.st_uid) || !FileType::from_raw_mode(now.st_mode).is_dir() {
             return Err(Errno::PERM.into());
         }
         if now.st_nlink == 0 {
             return Err(Errno::WOULDBLOCK.into());
         }
-        rustix::fs::fchmod(&directory, Mode::RWXU)?;
+        if let Err(error) = rustix::fs::fchmod(&directory, Mode::RWXU) {
+            // A file system without owners has no modes either.
+            tracing::debug!(%error, "the mode of a stage stays as it is");
+        }
         let root = Arc::new(directory.as_fd().try_clone_to_owned()?.into());
         let path = TreePath::new(name).map_err(io::Error::other)?;
         Ok(Self { beside, path, root })
