@@ -96,12 +96,12 @@ impl<T> Queue<T> {
             if state.is_closed {
                 return Err(Stopped);
             }
+            let left = timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
             state.waiting_count += 1;
-            state = match timeout.map(|timeout| timeout.saturating_sub(since.elapsed())) {
-                Some(Duration::ZERO) => {
-                    state.waiting_count -= 1;
-                    return Ok(None);
-                }
+            state = match left {
                 Some(left) => self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
             };

@@ -164,10 +164,12 @@ pub fn remove_tree(cache: &mut DirectoryCache, root: &Root, path: &TreePath, fil
     // Those on the way to where the walk is.
     let mut directories = vec![path.clone()];
     let mut walk = Walk::new(Arc::new(root.open_below(path)?), filter);
-    while let Some(walked) = walk.next() {
+    loop {
+        let walked = walk.next();
         for part in walk.take_parts() {
             remove_file(cache, &inside(&part)?)?;
         }
+        let Some(walked) = walked else { break };
         if walked.path.is_root() || walked.is_excluded {
             continue;
         }
