@@ -6,6 +6,7 @@
 
 use crate::Failure;
 use crate::contest::{Contestant, Metric, Pair, Sample};
+use crate::ends::{SERVICE, next_event, refuse_ends};
 use crate::meter::Meter;
 use crate::payload::{Tally, message};
 use crate::setup::{Setup, on_cores};
@@ -25,8 +26,6 @@ const LINK_COUNT: usize = 8;
 const HOP_COUNT: usize = 16;
 /// How long what is under way at the end may take to arrive.
 const GRACE: Duration = Duration::from_secs(30);
-/// What the senders call their channels.
-const SERVICE: &str = "bench.messages/1";
 
 pub(super) fn reactors() -> Vec<Pair> {
     let with = |count| Contestant::Here(Box::new(move |setup: &Setup| measure(setup, count)));
@@ -122,18 +121,4 @@ fn take_all(events: &Events, link_count: usize) -> Result<u64, Failure> {
     }
     tally.receipt().check(MESSAGE_LEN, tally.len() / MESSAGE_LEN as u64)?;
     Ok(tally.len())
-}
-
-fn next_event(events: &Events) -> Result<Event, Failure> {
-    events.recv().ok_or_else(|| "the engine stopped".into())
-}
-
-/// Ends that come before anybody closed are failures.
-fn refuse_ends(event: &Event) -> Result<(), Failure> {
-    match event {
-        Event::LinkDown { reason, .. } | Event::DialFailed { reason, .. } => {
-            Err(format!("a link ended: {reason}").into())
-        }
-        _ => Ok(()),
-    }
 }

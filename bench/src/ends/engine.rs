@@ -34,7 +34,8 @@ pub(super) fn run(assignment: &Assignment) -> Result<Report, Failure> {
     }
 }
 
-fn next_event(events: &Events) -> Result<Event, Failure> {
+/// Waits for the next event.
+pub(crate) fn next_event(events: &Events) -> Result<Event, Failure> {
     events.recv().ok_or_else(|| "the engine stopped".into())
 }
 

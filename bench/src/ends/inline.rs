@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 /// What the measurements call their channels.
-pub(super) const SERVICE: &str = "bench.messages/1";
+pub(crate) const SERVICE: &str = "bench.messages/1";
 /// Bytes of a message of the load beside which round trips are measured.
 pub(super) const LOAD_MESSAGE_LEN: usize = 64 * 1024;
 
@@ -139,7 +139,7 @@ pub(super) fn dial(assignment: &Assignment) -> Result<Dial, Failure> {
 }
 
 /// Ends that come before anybody closed are failures.
-pub(super) fn refuse_ends(event: &Event) -> Result<(), Failure> {
+pub(crate) fn refuse_ends(event: &Event) -> Result<(), Failure> {
     match event {
         Event::LinkDown { reason, .. } => Err(format!("the link ended early: {reason}").into()),
         Event::DialFailed { reason, .. } => Err(format!("nobody was reached: {reason}").into()),

@@ -30,6 +30,8 @@ mod tokio_tls;
 pub(crate) mod zeromq;
 
 pub(crate) use directory::Peers;
+pub(crate) use engine::next_event;
+pub(crate) use inline::{SERVICE, refuse_ends};
 
 use crate::Failure;
 use crate::setup::pin;
