@@ -126,14 +126,20 @@ fn a_chat_on_terminals_from_first_contact_to_goodbye() {
     assert_eq!(pinned, format!("bob {}\n", bob.peer_id()));
 }
 
-#[test]
-fn a_stranger_who_is_not_let_in_learns_it() {
-    let directory = Directory::start();
+/// Somebody who listens on a terminal as bob, saving to their home.
+fn bob_listens(directory: &Directory) -> (User, Seat) {
     let bob = User::new(&directory.url);
     let mut listen = bob.command(["listen", "--name", "bob", "--listen", "127.0.0.1:0"]);
     listen.current_dir(bob.home());
     let mut seat = Seat::sit_down(listen);
     seat.see("announced as bob");
+    (bob, seat)
+}
+
+#[test]
+fn a_stranger_who_is_not_let_in_learns_it() {
+    let directory = Directory::start();
+    let (_bob, mut seat) = bob_listens(&directory);
     let alice = User::new(&directory.url);
     let chat = {
         let mut chat = alice.start(["chat", "bob", "--accept-new"]);
@@ -151,11 +157,7 @@ fn a_stranger_who_is_not_let_in_learns_it() {
 #[test]
 fn what_a_stranger_sends_waits_for_the_answer_to_a_question() {
     let directory = Directory::start();
-    let bob = User::new(&directory.url);
-    let mut listen = bob.command(["listen", "--name", "bob", "--listen", "127.0.0.1:0"]);
-    listen.current_dir(bob.home());
-    let mut seat = Seat::sit_down(listen);
-    seat.see("announced as bob");
+    let (bob, mut seat) = bob_listens(&directory);
     let alice = User::new(&directory.url);
     let path = alice.home().join("letter.txt");
     std::fs::write(&path, b"hello").unwrap();
